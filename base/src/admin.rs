@@ -1,0 +1,126 @@
+//! The admin listener of every role: `/metrics` (Prometheus text), `/healthz` (the process answers) and
+//! `/readyz` (each part that the role needs, 503 when one is missing). Loopback unless configured otherwise.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+
+use crate::{shutdown::Shutdown, telemetry::metrics::Metrics};
+
+/// One part that a role needs, as `/readyz` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The part: `redis`, `sql`, `denylist`.
+    pub name: &'static str,
+    /// `Ok` when it works, otherwise why it does not, for an operator.
+    pub state: Result<(), String>,
+}
+
+/// What `/readyz` asks: the state of each part, now. Must answer from memory, at once.
+pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// The admin listener, bound but not yet serving.
+#[derive(Debug)]
+pub struct Admin(TcpListener, SocketAddr);
+
+impl Admin {
+    /// Binds the listener.
+    ///
+    /// # Errors
+    /// With one line that names the address and the setting, when the address cannot be bound.
+    pub async fn bind(address: SocketAddr, setting: &str) -> Result<Self, BindError> {
+        let listener = bind(address, setting).await?;
+        let bound = listener.local_addr().unwrap_or(address);
+        Ok(Self(listener, bound))
+    }
+
+    /// The address as bound.
+    pub const fn address(&self) -> SocketAddr {
+        self.1
+    }
+
+    /// Serves until shutdown.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        shutdown: Shutdown,
+    ) -> io::Result<()> {
+        let app = Router::new()
+            .route("/metrics", get(render_metrics))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(render_readiness))
+            .with_state((metrics, readiness));
+        axum::serve(self.0, app)
+            .with_graceful_shutdown(async move { shutdown.requested().await })
+            .await
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({setting}): {}", reason(.source))]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The setting that names it.
+    pub setting: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; stop the program that uses it or choose another port".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; ports below 1024 need a privilege".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Binds a TCP listener; `setting` names the configuration key for the error.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError {
+        address,
+        setting: setting.to_owned(),
+        source,
+    })
+}
+
+async fn render_metrics(State((metrics, _)): State<(Metrics, Readiness)>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+        .into_response()
+}
+
+async fn render_readiness(State((_, readiness)): State<(Metrics, Readiness)>) -> Response {
+    let checks = readiness();
+    let ready = checks.iter().all(|check| check.state.is_ok());
+    let parts: Map<String, Value> = checks
+        .into_iter()
+        .map(|check| {
+            let state = check.state.err().map_or_else(|| "ok".into(), Value::from);
+            (check.name.to_owned(), state)
+        })
+        .collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({"ready": ready, "checks": parts}))).into_response()
+}

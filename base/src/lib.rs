@@ -1,0 +1,15 @@
+//! The seams that every Haetae service needs and nothing else: time, randomness, typed ids, secrets,
+//! `problem+json`, telemetry, shutdown, and connecting to Redis and SQL.
+//!
+//! Nothing here knows a token, a session or a reservation.
+
+pub mod admin;
+pub mod clock;
+pub mod entropy;
+pub mod id;
+pub mod problem;
+pub mod redis;
+pub mod secret;
+pub mod shutdown;
+pub mod sql;
+pub mod telemetry;

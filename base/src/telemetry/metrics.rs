@@ -1,0 +1,51 @@
+//! Prometheus metrics of this process. Parts record with the macros of the `metrics` crate; the admin
+//! listener renders.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds, in seconds, of every histogram whose name ends in `_seconds`: from a cache hit in the
+/// gateway to a payment provider that is about to time out.
+const SECONDS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 10.0,
+];
+
+/// The metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// The recorder of this process, installed at the first call.
+    pub fn start() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        Self(
+            HANDLE
+                .get_or_init(|| {
+                    let builder = PrometheusBuilder::new();
+                    let builder = builder
+                        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                        .unwrap_or_else(|_| PrometheusBuilder::new());
+                    let recorder = builder.build_recorder();
+                    let handle = recorder.handle();
+                    // Only a test binary that installed one of its own gets here with an error.
+                    let _installed = metrics::set_global_recorder(recorder);
+                    handle
+                })
+                .clone(),
+        )
+    }
+
+    /// The metrics in Prometheus text format.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Metrics")
+    }
+}
