@@ -1,0 +1,5 @@
+//! What the authserver is about: accounts, their factors, clients, consents, grants. No HTTP, no SQL, no
+//! Redis in here.
+
+pub mod account;
+pub mod factor;
