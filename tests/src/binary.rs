@@ -1,0 +1,111 @@
+//! The built `haetae`: where it is, and running it once to its end.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+    time::Duration,
+};
+
+/// The root of the source tree.
+pub fn source_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+}
+
+/// The binary under test: `HAETAE_BIN`, or the one beside this test, built anew when it is stale.
+pub fn path() -> &'static Path {
+    static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(path) = std::env::var_os("HAETAE_BIN") {
+            return PathBuf::from(path);
+        }
+        // target/PROFILE/deps/it-HASH
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let folder = test.ancestors().nth(2).expect("cargo's layout of target/").to_owned();
+        let profile = match folder.file_name().and_then(OsStr::to_str) {
+            Some("debug") | None => "dev",
+            Some(other) => other,
+        };
+        let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .current_dir(source_root())
+            .args(["build", "--quiet", "--bin", "haetae", "--profile", profile, "--target-dir"])
+            .arg(folder.parent().expect("cargo's layout of target/"))
+            .status()
+            .expect("cargo starts");
+        assert!(built.success(), "haetae does not build");
+        folder.join("haetae")
+    });
+    &PATH
+}
+
+/// What a run of the binary left.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit status; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Asserts exit status 0 and returns the standard output.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Asserts exit status 1 and an error in plain words: no panic, no backtrace. Returns it.
+    pub fn refused(self) -> String {
+        assert_eq!(self.code, Some(1), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        for word in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
+            assert!(!self.stderr.contains(word), "not for a person: {}", self.stderr);
+        }
+        assert!(!self.stderr.trim().is_empty(), "it says nothing on standard error");
+        self.stderr
+    }
+}
+
+/// Runs the binary with `arguments` and `environment` to its end, at most two minutes.
+pub async fn run<A: AsRef<OsStr>>(arguments: &[A], environment: &[(&str, &str)]) -> Finished {
+    run_in(Path::new("/"), arguments, environment).await
+}
+
+/// Like [`run`], in the folder `folder`.
+pub async fn run_in<A: AsRef<OsStr>>(
+    folder: &Path,
+    arguments: &[A],
+    environment: &[(&str, &str)],
+) -> Finished {
+    let mut command = tokio::process::Command::new(path());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    clean(command.as_std_mut());
+    command.envs(environment.iter().copied());
+    let child = command.spawn().expect("haetae starts");
+    let output = tokio::time::timeout(Duration::from_mins(2), child.wait_with_output())
+        .await
+        .expect("haetae ends within two minutes")
+        .expect("its output can be read");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Takes settings of the caller's own environment away from `command`.
+pub(crate) fn clean(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HAETAE") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+}
