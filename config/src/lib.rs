@@ -19,8 +19,11 @@ mod cidr;
 mod duration;
 mod listen;
 mod load;
+mod mistake;
+mod schema;
 mod secret_source;
 mod size;
+mod validate;
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +34,11 @@ use url::Url;
 
 pub use self::{
     cidr::Cidr,
-    duration::Duration,
+    duration::{Duration, InvalidDuration},
     listen::ListenAddr,
+    load::{FILE_NAME, Loaded, Override, PREFIX, Sources, process_environment, variable},
+    mistake::{Mistake, Mistakes, Origin},
+    schema::schema,
     secret_source::{SecretSource, SecretUnavailable},
     size::Size,
 };
@@ -158,6 +164,19 @@ impl Config {
         let file = self.gateway_client_secret_file();
         let setting = self.gateway.browser.client_secret.as_ref();
         SecretSource::value_or_file(setting, "gateway.browser.client_secret", &file)
+    }
+
+    /// Every address that a role listens on, by its key.
+    pub fn listeners(&self) -> [(&'static str, ListenAddr); 7] {
+        [
+            ("gateway.listen", self.gateway.listen),
+            ("gateway.admin.listen", self.gateway.admin.listen),
+            ("auth.listen", self.auth.listen),
+            ("auth.admin.listen", self.auth.admin.listen),
+            ("reservation.listen", self.reservation.listen),
+            ("reservation.admin.listen", self.reservation.admin.listen),
+            ("worker.admin.listen", self.worker.admin.listen),
+        ]
     }
 
     /// The addresses of an upstream (`host:port`): its own, or the listener of the role of its name.

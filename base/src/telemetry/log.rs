@@ -19,6 +19,15 @@ pub enum Format {
 #[error("log.level: {0}")]
 pub struct InvalidLevel(#[from] tracing_subscriber::filter::ParseError);
 
+/// Whether `level` can be read, without starting anything.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_level(level: &str) -> Result<(), InvalidLevel> {
+    EnvFilter::builder().parse(level)?;
+    Ok(())
+}
+
 /// Starts the log of this process. `level` is a level (`info`) or a list by target
 /// (`info,haetae_gateway=debug`). A second call changes nothing.
 ///
