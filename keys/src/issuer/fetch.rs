@@ -1,0 +1,177 @@
+//! Fetching a JWKS over HTTP: bounded in size, time and number, without redirects.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use haetae_base::clock::{Clock, Timestamp};
+use reqwest::{Client, StatusCode, header, redirect};
+use url::{Host, Url};
+
+use super::key_set::KeySet;
+
+/// The longest JWKS that is read, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+/// How many names of keys that the issuer does not have are remembered.
+const MAX_MISSING: usize = 256;
+
+/// How an issuer's keys are fetched and how long they are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// How often they are fetched again in the background.
+    pub refresh_every: Duration,
+    /// The shortest time between two requests that unknown keys cause, however many tokens name them.
+    pub min_interval: Duration,
+    /// How long a key that the issuer did not have is not asked for again.
+    pub missing_for: Duration,
+    /// How long keys are trusted when the issuer does not answer any more.
+    pub max_stale: Duration,
+    /// How long the issuer may take to answer.
+    pub timeout: Duration,
+    /// Whether plain `http` to another machine is allowed: only on a network that is trusted as much as
+    /// the issuer itself, such as the one between the containers of one deployment.
+    pub plain_http: bool,
+}
+
+impl Default for FetchOptions {
+    /// Every five minutes; unknown keys at most every five seconds, each once a minute; stale keys for a
+    /// day; three seconds to answer; no plain `http`.
+    fn default() -> Self {
+        Self {
+            refresh_every: Duration::from_secs(300),
+            min_interval: Duration::from_secs(5),
+            missing_for: Duration::from_secs(60),
+            max_stale: Duration::from_secs(24 * 3600),
+            timeout: Duration::from_secs(3),
+            plain_http: false,
+        }
+    }
+}
+
+/// A source of keys that is set up wrongly.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Keys that anybody on the way could change are worth nothing.
+    #[error("{0} must be https (plain http only on this machine)")]
+    Insecure(Url),
+    /// The HTTP client cannot be made.
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Keys that could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer.
+    #[error("no answer: {0}")]
+    Request(#[source] reqwest::Error),
+    /// An answer that is not 200.
+    #[error("the answer is {0}")]
+    Status(StatusCode),
+    /// An answer that is too long.
+    #[error("the answer is longer than {MAX_BODY} bytes")]
+    TooLong,
+    /// An answer that is not a JWKS.
+    #[error("the answer is not a JWKS")]
+    Malformed,
+    /// A JWKS without one key that can be used. The keys that are known stay.
+    #[error("the answer has no key that can be used")]
+    NoUsableKey,
+}
+
+/// Where the keys come from.
+pub(super) struct Source {
+    pub(super) url: Url,
+    pub(super) options: FetchOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) flight: tokio::sync::Mutex<Flight>,
+    client: Client,
+}
+
+impl Source {
+    pub(super) fn new(
+        url: Url,
+        options: FetchOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SetupError> {
+        let local = is_loopback(&url);
+        if url.scheme() != "https" && !(url.scheme() == "http" && (local || options.plain_http)) {
+            return Err(SetupError::Insecure(url));
+        }
+        let mut client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .https_only(url.scheme() == "https")
+            .timeout(options.timeout)
+            .connect_timeout(options.timeout);
+        if local {
+            // A proxy could not reach this machine's loopback.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(SetupError::Client)?;
+        Ok(Self { url, options, clock, flight: tokio::sync::Mutex::default(), client })
+    }
+
+    pub(super) async fn fetch(&self, generation: u64) -> Result<KeySet, FetchError> {
+        let request = self.client.get(self.url.clone()).header(header::ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(FetchError::Request)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(FetchError::Request)? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(FetchError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let keys = KeySet::parse(&body, generation).ok_or(FetchError::Malformed)?;
+        if keys.is_empty() {
+            return Err(FetchError::NoUsableKey);
+        }
+        Ok(keys)
+    }
+
+    /// A second after the first failure, then twice as long each time, up to the normal interval.
+    pub(super) fn retry_after(&self, failures: u32) -> Duration {
+        let seconds = 1_u64 << failures.saturating_sub(1).min(5);
+        Duration::from_secs(seconds).min(self.options.refresh_every)
+    }
+}
+
+/// What is remembered between requests. Whoever holds it is the only one to fetch.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    last: Option<Timestamp>,
+    missing: VecDeque<(String, Timestamp)>,
+}
+
+impl Flight {
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.last = Some(now);
+    }
+
+    /// Whether a token may cause a request for this key now.
+    pub(super) fn may_ask_for(&self, kid: &str, now: Timestamp, options: &FetchOptions) -> bool {
+        let rested = self.last.is_none_or(|last| now.since(last) >= options.min_interval);
+        let missing = self
+            .missing
+            .iter()
+            .any(|(known, at)| known == kid && now.since(*at) < options.missing_for);
+        rested && !missing
+    }
+
+    pub(super) fn remember_missing(&mut self, kid: &str, now: Timestamp) {
+        self.missing.retain(|(known, _)| known != kid);
+        if self.missing.len() >= MAX_MISSING {
+            self.missing.pop_front();
+        }
+        self.missing.push_back((kid.to_owned(), now));
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,223 @@
+//! The published keys of one issuer, as a verifier needs them: always at hand, refreshed in the background,
+//! and kept for a while when the issuer does not answer.
+
+mod fetch;
+mod key_set;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, Guard};
+use haetae_base::{
+    clock::{Clock, Timestamp},
+    entropy,
+    shutdown::Shutdown,
+};
+use url::Url;
+
+use self::{fetch::Source, key_set::Lookup};
+pub use self::{
+    fetch::{FetchError, FetchOptions, SetupError},
+    key_set::KeySet,
+};
+use crate::{
+    algorithm::Algorithm,
+    jwks::JwkSet,
+    verify::{VerifyError, VerifyingKey},
+};
+
+/// The keys of one issuer.
+pub struct IssuerKeys {
+    current: ArcSwap<KeySet>,
+    /// When the keys were last confirmed, in milliseconds; [`NEVER`] before the first time.
+    confirmed_at: AtomicI64,
+    source: Option<Source>,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl IssuerKeys {
+    /// Keys that are at hand already: of this very process, or in a test.
+    pub fn fixed(jwks: &JwkSet) -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(KeySet::of(jwks, 1)),
+            confirmed_at: AtomicI64::new(0),
+            source: None,
+        })
+    }
+
+    /// Keys that are fetched from `url`. Fetches nothing yet: spawn [`IssuerKeys::run`].
+    ///
+    /// # Errors
+    /// [`SetupError`] when the URL is neither `https` nor `http` to this machine (unless the options allow
+    /// it), or the HTTP client cannot be made.
+    pub fn fetched(
+        url: Url,
+        options: FetchOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, SetupError> {
+        Ok(Arc::new(Self {
+            current: ArcSwap::from_pointee(KeySet::default()),
+            confirmed_at: AtomicI64::new(NEVER),
+            source: Some(Source::new(url, options, clock)?),
+        }))
+    }
+
+    /// Keeps the keys fresh until shutdown. Ends at once for keys that are not fetched.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let Some(source) = &self.source else { return };
+        let mut failures = 0_u32;
+        while !shutdown.is_requested() {
+            let pause = match self.refresh().await {
+                Ok(()) => {
+                    failures = 0;
+                    source.options.refresh_every
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    tracing::warn!(url = %source.url, %error, failures, "cannot fetch the issuer's keys");
+                    source.retry_after(failures)
+                }
+            };
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = tokio::time::sleep(jittered(pause)) => {}
+            }
+        }
+    }
+
+    /// Fetches the keys now. Those that are known stay when it fails.
+    ///
+    /// # Errors
+    /// [`FetchError`] when the issuer does not answer with keys.
+    pub async fn refresh(&self) -> Result<(), FetchError> {
+        let Some(source) = &self.source else { return Ok(()) };
+        let mut flight = source.flight.lock().await;
+        self.fetch(source, &mut flight).await
+    }
+
+    /// Whether tokens can be verified: keys were loaded, and not too long ago.
+    pub fn ready(&self) -> bool {
+        let now = self.source.as_ref().map(|source| source.clock.now());
+        self.usable(now.unwrap_or_default()).is_ok()
+    }
+
+    /// How long ago the issuer last confirmed the keys; `None` when it never did.
+    pub fn age(&self) -> Option<Duration> {
+        let confirmed = self.confirmed_at.load(Ordering::Acquire);
+        let source = self.source.as_ref()?;
+        (confirmed != NEVER).then(|| source.clock.now().since(Timestamp::from_millis(confirmed)))
+    }
+
+    /// The keys as they are now.
+    pub(crate) fn current(&self) -> Guard<Arc<KeySet>> {
+        self.current.load()
+    }
+
+    /// Replaces keys that are not fetched.
+    pub(crate) fn replace(&self, jwks: &JwkSet) {
+        let generation = self.current.load().generation() + 1;
+        self.adopt(KeySet::of(jwks, generation));
+    }
+
+    pub(crate) fn usable(&self, now: Timestamp) -> Result<(), VerifyError> {
+        let Some(source) = &self.source else { return Ok(()) };
+        match self.confirmed_at.load(Ordering::Acquire) {
+            NEVER => Err(VerifyError::KeysNeverLoaded),
+            at if now.since(Timestamp::from_millis(at)) > source.options.max_stale => {
+                Err(VerifyError::KeysStale)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The key `kid`, fetched if it is not known. Asking costs at most one request in
+    /// [`FetchOptions::min_interval`], however many ask and whatever they ask for.
+    pub(crate) async fn find_or_fetch(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+    ) -> Result<(Arc<VerifyingKey>, u64), VerifyError> {
+        let first = self.find(kid, algorithm);
+        let Some(source) = &self.source else { return first };
+        if first.is_ok() || first.as_ref().is_err_and(|error| !worth_fetching(*error)) {
+            return first;
+        }
+        // One at a time: who waited here may find that another fetched what it needs.
+        let mut flight = source.flight.lock().await;
+        let second = self.find(kid, algorithm);
+        if second.is_ok() || !flight.may_ask_for(kid, source.clock.now(), &source.options) {
+            return second;
+        }
+        if let Err(error) = self.fetch(source, &mut flight).await {
+            tracing::warn!(url = %source.url, %error, "cannot fetch the issuer's keys");
+            return second;
+        }
+        let third = self.find(kid, algorithm);
+        if third.is_err() {
+            flight.remember_missing(kid, source.clock.now());
+        }
+        third
+    }
+
+    fn find(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+    ) -> Result<(Arc<VerifyingKey>, u64), VerifyError> {
+        if let Some(source) = &self.source {
+            self.usable(source.clock.now())?;
+        }
+        let keys = self.current.load();
+        match keys.find(kid, algorithm) {
+            Lookup::Found(key) => Ok((key, keys.generation())),
+            Lookup::OtherAlgorithm => Err(VerifyError::AlgorithmMismatch),
+            Lookup::Unknown => Err(VerifyError::UnknownKey),
+        }
+    }
+
+    async fn fetch(&self, source: &Source, flight: &mut fetch::Flight) -> Result<(), FetchError> {
+        flight.begin(source.clock.now());
+        let result = source.fetch(self.current.load().generation() + 1).await;
+        let outcome = if result.is_ok() { "ok" } else { "failed" };
+        metrics::counter!("haetae_keys_jwks_fetch_total", "outcome" => outcome).increment(1);
+        let fetched = result?;
+        self.adopt(fetched);
+        self.confirmed_at.store(source.clock.now().as_millis(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes new keys over, unless they are the old ones: then tokens that were verified stay so without
+    /// a second look.
+    fn adopt(&self, keys: KeySet) {
+        if !self.current.load().same_keys(&keys) {
+            self.current.store(Arc::new(keys));
+        }
+    }
+}
+
+const fn worth_fetching(error: VerifyError) -> bool {
+    matches!(error, VerifyError::UnknownKey) || error.is_unavailable()
+}
+
+/// Up to a tenth shorter, so that many gateways don't ask in step.
+fn jittered(pause: Duration) -> Duration {
+    let tenth = u64::try_from(pause.as_millis() / 10).unwrap_or(u64::MAX);
+    pause.saturating_sub(Duration::from_millis(entropy::below(tenth + 1)))
+}
+
+impl fmt::Debug for IssuerKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.source.as_ref().map(|source| source.url.as_str());
+        write!(formatter, "IssuerKeys({}, {} keys)", url.unwrap_or("fixed"), self.current().len())
+    }
+}
