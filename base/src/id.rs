@@ -29,6 +29,17 @@ impl<K: Kind> Id<K> {
         Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
     }
 
+    /// The 16 bytes of the id, without its prefix: for places where the text would be too long, such as
+    /// the inside of a token.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
+
+    /// The id that has these 16 bytes. Every 16 bytes are one.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self::from_ulid(Ulid::from_bytes(bytes))
+    }
+
     const fn from_ulid(ulid: Ulid) -> Self {
         Self(ulid, PhantomData)
     }
@@ -134,6 +145,7 @@ mod tests {
         assert_eq!(text.len(), "inv_".len() + 26);
         assert_eq!(text.parse(), Ok(id));
         assert_eq!(id.created_at(), Timestamp::from_millis(1_700_000_000_250));
+        assert_eq!(Id::from_bytes(id.to_bytes()), id);
         let json = serde_json::to_string(&id).expect("an id is a string");
         assert_eq!(serde_json::from_str::<Id<Item>>(&json).expect("its own json"), id);
     }

@@ -1,0 +1,57 @@
+-- One use of a refresh token, decided and done in one step.
+--
+-- KEYS[1]  the family
+-- ARGV     1 hash of the presented token   2 client   3 now (ms)   4 grace (ms)   5 idle lifetime (ms)
+--          6 hash of the successor, if this use makes one   7 that successor, sealed
+--          8 how many rotated tokens to remember   9 how long a record is kept after its end (ms)
+--          10… the scopes that are asked for, if fewer than all
+-- Returns  unknown | wrong_client | expired | scope
+--          rotated, grant, absolute | replayed, grant, absolute, sealed successor
+--          reused, grant, 1 if this use ended the family
+local key = KEYS[1]
+local presented, client, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local grace, slack = tonumber(ARGV[4]), tonumber(ARGV[9])
+
+local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead')
+local owner, current, grant, scope, recent, dead = f[1], f[2], f[3], f[4], f[7], f[8]
+if not owner then return { 'unknown' } end
+-- Before all else: a client that presents another's token changes nothing.
+if owner ~= client then return { 'wrong_client' } end
+local absolute, idle = tonumber(f[5]), tonumber(f[6])
+
+recent = recent and cmsgpack.unpack(recent) or {}
+local successor
+for _, rotated in ipairs(recent) do
+    if rotated[1] == presented and now - rotated[2] < grace then successor = rotated[3] end
+end
+
+if dead then
+    -- What was good when the family ended is merely over; anything older is a replay, again.
+    if presented == current or successor then return { 'unknown' } end
+    return { 'reused', grant, '0' }
+end
+if now >= absolute or now >= idle then return { 'expired' } end
+
+if presented ~= current and not successor then
+    redis.call('HSET', key, 'dead', ARGV[3])
+    redis.call('PEXPIRE', key, string.format('%.0f', absolute - now + slack))
+    return { 'reused', grant, '1' }
+end
+
+-- Before anything is consumed: a refused request leaves the client its token.
+for at = 10, #ARGV do
+    if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
+end
+
+if successor then return { 'replayed', grant, f[5], successor } end
+
+local kept = {}
+for _, rotated in ipairs(recent) do
+    if now - rotated[2] < grace then kept[#kept + 1] = rotated end
+end
+kept[#kept + 1] = { current, now, ARGV[7] }
+if #kept > tonumber(ARGV[8]) then table.remove(kept, 1) end
+idle = math.min(now + tonumber(ARGV[5]), absolute)
+redis.call('HSET', key, 'current', ARGV[6], 'idle', string.format('%.0f', idle), 'recent', cmsgpack.pack(kept))
+redis.call('PEXPIRE', key, string.format('%.0f', idle - now + slack))
+return { 'rotated', grant, f[5] }

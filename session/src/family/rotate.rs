@@ -1,0 +1,159 @@
+//! One use of a refresh token, and what can come of it.
+
+use haetae_base::{clock::Timestamp, secret::SecretHash};
+use haetae_keys::{claims::Scope, seal::SealingKey};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{FamilyGrant, FamilyStore, store::{PREFIX, REMEMBERED, SLACK_MS, family_key}};
+use crate::{FamilyId, RefreshFamily, StoreError, bearer, index};
+
+/// A refresh token that was accepted.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The family, for the audit trail.
+    pub family: FamilyId,
+    /// What was granted.
+    pub grant: FamilyGrant,
+    /// The token to use next time. The presented one is spent.
+    pub refresh_token: SecretString,
+    /// When the family ends, used or not.
+    pub expires_at: Timestamp,
+    /// Whether the presented token had been spent already, a moment ago, and this is the same successor
+    /// again.
+    pub replayed: bool,
+}
+
+/// A refresh token that was not accepted. All but `Store` are `invalid_grant` to the client (RFC 6749
+/// 5.2), except `Scope`, which is `invalid_scope`.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// Nobody knows it: never issued, revoked, or long over.
+    #[error("the refresh token is not known")]
+    Unknown,
+    /// The family's idle or absolute lifetime is over.
+    #[error("the refresh token has expired")]
+    Expired,
+    /// It had been spent before the grace window: two hold it, and one of them stole it. The whole family
+    /// is dead.
+    #[error("the refresh token was used before; its family is revoked")]
+    Reused {
+        /// The family, for the audit trail.
+        family: FamilyId,
+        /// What was granted: whose, to whom, in which session.
+        grant: Box<FamilyGrant>,
+        /// Whether this use killed the family. The alert belongs to it alone; later replays find the
+        /// family dead.
+        first: bool,
+    },
+    /// It belongs to another client. Nothing was consumed.
+    #[error("the refresh token belongs to another client")]
+    WrongClient,
+    /// More was asked for than granted (RFC 6749 6). Nothing was consumed.
+    #[error("the requested scope goes beyond what was granted")]
+    Scope,
+    /// Redis. Whether the token was spent is unknown; a retry within the grace window finds out.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FamilyStore {
+    /// Spends `presented` for its successor, in one round trip to Redis. `requested` is the scope that
+    /// the access token is to have, when less than all: it is checked before anything is spent and does
+    /// not narrow the family.
+    ///
+    /// Whoever presents a token that was spent at most the grace window ago gets the successor that it
+    /// was spent for, however many do so at once, and whether or not that one has been spent meanwhile.
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub async fn rotate(
+        &self,
+        presented: &str,
+        client_id: &str,
+        requested: Option<&Scope>,
+        now: Timestamp,
+    ) -> Result<Rotated, RotateError> {
+        let Some((family, hash)) = bearer::parse::<RefreshFamily>(PREFIX, presented) else {
+            return Err(RotateError::Unknown);
+        };
+        let key = successor_key(presented);
+        let successor = bearer::new(PREFIX, family);
+        let sealed = key.seal(successor.expose_secret().as_bytes(), hash.as_bytes());
+        let answer = self.ask(family, hash, client_id, &successor, &sealed, requested, now).await?;
+        let mut answer = answer.into_iter();
+        let verdict = answer.next().unwrap_or_default();
+        match verdict.as_slice() {
+            b"rotated" => {
+                let (grant, expires_at) = granted(&mut answer)?;
+                let refresh_token = successor;
+                Ok(Rotated { family, grant, refresh_token, expires_at, replayed: false })
+            }
+            b"replayed" => {
+                let (grant, expires_at) = granted(&mut answer)?;
+                let refresh_token = open(&key, &answer.next().unwrap_or_default(), hash)?;
+                Ok(Rotated { family, grant, refresh_token, expires_at, replayed: true })
+            }
+            b"reused" => {
+                let grant = Box::new(grant(&answer.next().unwrap_or_default())?);
+                let first = answer.next().is_some_and(|first| first == b"1");
+                Err(RotateError::Reused { family, grant, first })
+            }
+            b"unknown" => Err(RotateError::Unknown),
+            b"expired" => Err(RotateError::Expired),
+            b"wrong_client" => Err(RotateError::WrongClient),
+            b"scope" => Err(RotateError::Scope),
+            _ => Err(StoreError::Unreadable("an answer of family.lua").into()),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the arguments of family.lua, in its order")]
+    async fn ask(
+        &self,
+        family: FamilyId,
+        presented: SecretHash,
+        client_id: &str,
+        successor: &SecretString,
+        sealed: &[u8],
+        requested: Option<&Scope>,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut call = self.rotate.key(family_key(family));
+        call.arg(presented.as_bytes().as_slice())
+            .arg(client_id)
+            .arg(now.as_millis())
+            .arg(self.policy.grace.as_millis().to_string())
+            .arg(index::millis(self.policy.idle))
+            .arg(bearer::hash(successor).as_bytes().as_slice())
+            .arg(sealed)
+            .arg(REMEMBERED)
+            .arg(SLACK_MS);
+        for scope in requested.into_iter().flat_map(Scope::iter) {
+            call.arg(scope);
+        }
+        Ok(call.invoke_async(&mut self.redis.connection()).await?)
+    }
+}
+
+/// The key that only the holder of `presented` can make.
+fn successor_key(presented: &str) -> SealingKey {
+    SealingKey::from_token(presented, "refresh successor")
+}
+
+fn open(key: &SealingKey, sealed: &[u8], hash: SecretHash) -> Result<SecretString, StoreError> {
+    const BAD: StoreError = StoreError::Unreadable("the successor of a refresh token");
+    let plain = key.open(sealed, hash.as_bytes()).map_err(|_| BAD)?;
+    Ok(std::str::from_utf8(&plain).map_err(|_| BAD)?.into())
+}
+
+fn granted(
+    answer: &mut impl Iterator<Item = Vec<u8>>,
+) -> Result<(FamilyGrant, Timestamp), StoreError> {
+    let found = grant(&answer.next().unwrap_or_default())?;
+    let expires_at = serde_json::from_slice(&answer.next().unwrap_or_default())
+        .map_err(|_| StoreError::Unreadable("the end of a refresh family"))?;
+    Ok((found, expires_at))
+}
+
+pub(super) fn grant(json: &[u8]) -> Result<FamilyGrant, StoreError> {
+    serde_json::from_slice(json).map_err(|_| StoreError::Unreadable("a refresh grant"))
+}

@@ -1,0 +1,342 @@
+//! Where refresh families live; how they begin and how they are ended.
+
+use std::time::Duration;
+
+use haetae_base::{clock::Timestamp, redis::Redis};
+use redis::Script;
+use secrecy::SecretString;
+
+use super::{FamilyGrant, rotate::grant};
+use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script};
+
+pub(super) const PREFIX: &str = "hrt_";
+/// How many rotated tokens a family remembers within the grace window. Nobody who is not attacking
+/// rotates this often in seconds; beyond it the oldest counts as reused.
+pub(super) const REMEMBERED: usize = 64;
+/// How long a record stays after its end, so that a late use hears "expired" and not "unknown".
+pub(super) const SLACK_MS: i64 = 3_600_000;
+
+/// How long refresh tokens live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyPolicy {
+    /// A family that is not used for so long ends (`auth.tokens.refresh_idle`).
+    pub idle: Duration,
+    /// Every family ends so long after its grant (`auth.tokens.refresh_absolute`).
+    pub absolute: Duration,
+    /// How long a spent token still gets the successor that it was spent for
+    /// (`auth.tokens.refresh_grace`).
+    pub grace: Duration,
+}
+
+/// Whether families with `offline_access` end as well.
+///
+/// At a logout they don't (OpenID Connect Back-Channel Logout 1.0, 2.7: refresh tokens without
+/// `offline_access` should be revoked, those with it normally should not), because a person who grants
+/// offline access grants it for the time when they are not signed in. Those without it live no longer than
+/// the session in which they were granted. Whoever signs out everywhere, changes the password or is
+/// disabled ends them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// They stay: an ordinary logout.
+    Spare,
+    /// They end too.
+    Revoke,
+}
+
+/// A revocation (RFC 7009) that was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// The token belongs to another client (RFC 7009 2.1). Nothing was revoked.
+    #[error("the token belongs to another client")]
+    WrongClient,
+    /// Redis. Whether it was revoked is unknown; revoking again is safe.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A living refresh token family, as an account page or an introspection shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilyStatus {
+    /// Its id, which is also when it began.
+    pub family: FamilyId,
+    /// What was granted.
+    pub grant: FamilyGrant,
+    /// When it ends if it is not used; never after its absolute end.
+    pub expires_at: Timestamp,
+}
+
+/// The refresh families in Redis. Cheap to clone. The caller says what time it is, one `now` a request.
+#[derive(Clone, Debug)]
+pub struct FamilyStore {
+    pub(super) redis: Redis,
+    pub(super) policy: FamilyPolicy,
+    pub(super) rotate: Script,
+    kill: Script,
+}
+
+impl FamilyStore {
+    /// The store in `redis`; loads its scripts there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when Redis does not answer.
+    pub async fn connect(redis: Redis, policy: FamilyPolicy) -> Result<Self, StoreError> {
+        Self::with_script(redis, policy, include_str!("family.lua")).await
+    }
+
+    /// The same with another `family.lua`, for the control that takes the guard out.
+    pub(super) async fn with_script(
+        redis: Redis,
+        policy: FamilyPolicy,
+        rotate: &str,
+    ) -> Result<Self, StoreError> {
+        let (rotate, kill) = (Script::new(rotate), Script::new(include_str!("kill.lua")));
+        script::load(&redis, &[&rotate, &kill]).await?;
+        Ok(Self { redis, policy, rotate, kill })
+    }
+
+    /// Begins a family and returns its first token.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then no token was issued.
+    pub async fn start(
+        &self,
+        grant: &FamilyGrant,
+        now: Timestamp,
+    ) -> Result<SecretString, StoreError> {
+        let family = FamilyId::new(now);
+        let token = bearer::new(PREFIX, family);
+        let absolute = now.plus(self.policy.absolute);
+        let idle = now.plus(self.policy.idle).min(absolute);
+        let json = serde_json::to_vec(grant).map_err(|_| StoreError::Unreadable("a grant"))?;
+        let mut connection = self.redis.connection();
+        index::add(&mut connection, &indexes(grant), &family.to_string(), absolute, now).await?;
+        let () = redis::pipe()
+            .atomic()
+            .hset_multiple(
+                family_key(family),
+                &[
+                    ("current", bearer::hash(&token).as_bytes().as_slice()),
+                    ("client", grant.client_id.as_bytes()),
+                    ("scope", format!(" {} ", grant.scope).as_bytes()),
+                    ("offline", if grant.offline { b"1" } else { b"0" }),
+                    ("grant", &json),
+                    ("absolute", absolute.as_millis().to_string().as_bytes()),
+                    ("idle", idle.as_millis().to_string().as_bytes()),
+                ],
+            )
+            .ignore()
+            .pexpire(family_key(family), index::millis(idle.since(now)) + SLACK_MS)
+            .ignore()
+            .query_async(&mut connection)
+            .await?;
+        Ok(token)
+    }
+
+    /// Ends the family of `token` at the wish of its client (RFC 7009). Any token of the family will do,
+    /// also one that is spent: the client wants the grant gone. Returns what was revoked; `None` when
+    /// there was nothing left to revoke.
+    ///
+    /// # Errors
+    /// [`RevokeError`].
+    pub async fn revoke(
+        &self,
+        token: &str,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<FamilyGrant>, RevokeError> {
+        match bearer::parse::<RefreshFamily>(PREFIX, token) {
+            Some((family, _)) => self.kill(family, client_id, Offline::Revoke, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Ends one family, whoever asks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; revoking again is safe.
+    pub async fn revoke_family(
+        &self,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<Option<FamilyGrant>, StoreError> {
+        self.kill_any(family, Offline::Revoke, now).await
+    }
+
+    /// Ends the families that were granted in an SSO session; returns what was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may be ended, revoking again ends the others.
+    pub async fn revoke_sid(
+        &self,
+        sid: SessionId,
+        offline: Offline,
+        now: Timestamp,
+    ) -> Result<Vec<FamilyGrant>, StoreError> {
+        self.revoke_all(&sid_index(sid), offline, now).await
+    }
+
+    /// Ends all families of an account, those with offline access too; returns what was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may be ended, revoking again ends the others.
+    pub async fn revoke_sub(
+        &self,
+        sub: &str,
+        now: Timestamp,
+    ) -> Result<Vec<FamilyGrant>, StoreError> {
+        self.revoke_all(&sub_index(sub), Offline::Revoke, now).await
+    }
+
+    /// Ends what an account has granted to one client; returns what was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may be ended, revoking again ends the others.
+    pub async fn revoke_consent(
+        &self,
+        sub: &str,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<FamilyGrant>, StoreError> {
+        let mut revoked = Vec::new();
+        for status in self.list(sub, now).await? {
+            if status.grant.client_id == client_id {
+                revoked.extend(self.kill_any(status.family, Offline::Revoke, now).await?);
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// The living families of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, sub: &str, now: Timestamp) -> Result<Vec<FamilyStatus>, StoreError> {
+        let mut living = Vec::new();
+        for family in self.members(&sub_index(sub), now).await? {
+            living.extend(self.read(family, now).await?.map(|(status, _)| status));
+        }
+        Ok(living)
+    }
+
+    /// The state of `token` (RFC 7662): `None` unless it is the one that may be used now. Spends nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inspect(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<FamilyStatus>, StoreError> {
+        let Some((family, presented)) = bearer::parse::<RefreshFamily>(PREFIX, token) else {
+            return Ok(None);
+        };
+        let found = self.read(family, now).await?;
+        Ok(found.filter(|(_, current)| current == presented.as_bytes()).map(|(status, _)| status))
+    }
+
+    async fn read(
+        &self,
+        family: FamilyId,
+        now: Timestamp,
+    ) -> Result<Option<(FamilyStatus, Vec<u8>)>, StoreError> {
+        const BAD: StoreError = StoreError::Unreadable("a refresh family");
+        type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>, Option<i64>);
+        let (json, current, idle, dead): Fields = redis::cmd("HMGET")
+            .arg(family_key(family))
+            .arg(&["grant", "current", "idle", "dead"])
+            .query_async(&mut self.redis.connection())
+            .await?;
+        let (Some(json), None) = (json, dead) else {
+            return Ok(None);
+        };
+        let (current, idle) = (current.ok_or(BAD)?, idle.ok_or(BAD)?);
+        let expires_at = Timestamp::from_millis(idle);
+        if now >= expires_at {
+            return Ok(None);
+        }
+        Ok(Some((FamilyStatus { family, grant: grant(&json)?, expires_at }, current)))
+    }
+
+    async fn revoke_all(
+        &self,
+        index: &str,
+        offline: Offline,
+        now: Timestamp,
+    ) -> Result<Vec<FamilyGrant>, StoreError> {
+        let mut revoked = Vec::new();
+        for family in self.members(index, now).await? {
+            revoked.extend(self.kill_any(family, offline, now).await?);
+        }
+        Ok(revoked)
+    }
+
+    async fn members(&self, index: &str, now: Timestamp) -> Result<Vec<FamilyId>, StoreError> {
+        let members = index::members(&mut self.redis.connection(), index, now).await?;
+        Ok(members.iter().filter_map(|family| family.parse().ok()).collect())
+    }
+
+    async fn kill_any(
+        &self,
+        family: FamilyId,
+        offline: Offline,
+        now: Timestamp,
+    ) -> Result<Option<FamilyGrant>, StoreError> {
+        self.kill(family, "", offline, now).await.map_err(|error| match error {
+            RevokeError::Store(error) => error,
+            RevokeError::WrongClient => StoreError::Unreadable("an answer of kill.lua"),
+        })
+    }
+
+    async fn kill(
+        &self,
+        family: FamilyId,
+        client_id: &str,
+        offline: Offline,
+        now: Timestamp,
+    ) -> Result<Option<FamilyGrant>, RevokeError> {
+        let mut connection = self.redis.connection();
+        let answer: Vec<Vec<u8>> = self
+            .kill
+            .key(family_key(family))
+            .arg(client_id)
+            .arg(now.as_millis())
+            .arg(i32::from(offline == Offline::Spare))
+            .arg(SLACK_MS)
+            .invoke_async(&mut connection)
+            .await
+            .map_err(StoreError::from)?;
+        match answer.first().map(Vec::as_slice) {
+            Some(b"killed") => {
+                let found = grant(answer.get(1).map_or(&[], Vec::as_slice))?;
+                // The family is dead already; an entry that stays behind is only skipped.
+                if let Err(error) =
+                    index::remove(&mut connection, &indexes(&found), &family.to_string()).await
+                {
+                    tracing::debug!(%error, "a dead refresh family stays in its indexes");
+                }
+                Ok(Some(found))
+            }
+            Some(b"wrong_client") => Err(RevokeError::WrongClient),
+            Some(b"unknown" | b"spared") => Ok(None),
+            _ => Err(StoreError::Unreadable("an answer of kill.lua").into()),
+        }
+    }
+}
+
+pub(super) fn family_key(family: FamilyId) -> String {
+    format!("haetae:family:{{{family}}}")
+}
+
+fn indexes(grant: &FamilyGrant) -> Vec<String> {
+    let mut indexes = vec![sub_index(&grant.sub)];
+    indexes.extend(grant.sid.map(sid_index));
+    indexes
+}
+
+fn sub_index(sub: &str) -> String {
+    format!("haetae:family:sub:{sub}")
+}
+
+fn sid_index(sid: SessionId) -> String {
+    format!("haetae:family:sid:{sid}")
+}

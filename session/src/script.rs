@@ -1,0 +1,34 @@
+//! Lua scripts: loaded when a store connects, so that a call is one `EVALSHA`; loaded again by the call
+//! itself when Redis was restarted and has forgotten them (`NOSCRIPT`).
+
+use haetae_base::redis::Redis;
+use redis::{RedisError, Script};
+
+/// Loads `scripts` into Redis.
+pub(crate) async fn load(redis: &Redis, scripts: &[&Script]) -> Result<(), RedisError> {
+    let mut connection = redis.connection();
+    for script in scripts {
+        script.load_async(&mut connection).await?;
+    }
+    Ok(())
+}
+
+/// Sets fields of a hash and its time to live, but only while the hash exists (and, if a guard is given,
+/// while its field `hash` has that value): what was ended meanwhile does not come back half.
+///
+/// `KEYS[1]` the hash; `ARGV[1]` the guard or empty; `ARGV[2]` milliseconds to live, 0 to leave them; then
+/// fields and values. Returns 1 when it was done.
+pub(crate) fn update_existing() -> Script {
+    Script::new(
+        r"
+        if ARGV[1] == '' then
+            if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+        elseif redis.call('HGET', KEYS[1], 'hash') ~= ARGV[1] then
+            return 0
+        end
+        redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+        if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        return 1
+        ",
+    )
+}
