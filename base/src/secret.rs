@@ -24,6 +24,11 @@ impl SecretHash {
         Self(hash)
     }
 
+    /// A hash that was stored.
+    pub const fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -2,4 +2,9 @@
 //! Redis in here.
 
 pub mod account;
+pub mod client;
+pub mod consent;
 pub mod factor;
+pub mod grant;
+pub mod redirect_uri;
+pub mod scopes;

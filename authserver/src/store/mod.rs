@@ -2,7 +2,12 @@
 //! many rows it changed.
 
 pub mod accounts;
+pub mod audit;
+pub mod clients;
+pub mod consents;
 pub mod factors;
+pub mod installation;
+pub mod keys;
 pub mod migrations;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -153,7 +153,6 @@ fn signing_keys() -> TableCreateStatement {
         .col(big_integer("activate_at"))
         .col(big_integer_null("retire_at"))
         .col(big_integer_null("remove_at"))
-        .col(big_integer("version"))
         .to_owned()
 }
 

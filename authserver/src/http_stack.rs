@@ -1,0 +1,232 @@
+//! What every request passes before a handler sees it and every answer on its way out: the request's id
+//! and the client's address, limits of size and time, panics, the headers that keep browsers careful.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use haetae_base::{clock::Clock, problem::Problem};
+use haetae_config::Cidr;
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tracing::Instrument;
+
+use crate::context::{RequestContext, new_request_id};
+
+/// No form and no token request is longer.
+const MAX_BODY: usize = 64 * 1024;
+/// No handler waits longer; hashing a password in a queue is the slowest of them.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Pages may load style, script and images from here, and nothing may frame them. There is no
+/// `form-action`: browsers hold it against the redirect that follows a form, too, which here leads to the
+/// client that the person signs in to.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// What the layers need to know.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) trusted_proxies: Arc<[Cidr]>,
+    pub(crate) https: bool,
+}
+
+impl Stack {
+    /// Puts the layers around `router`.
+    pub(crate) fn around(self, router: Router) -> Router {
+        router.layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(self, surround))
+                .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+                    tracing::error!("a handler panicked");
+                    metrics::counter!("haetae_auth_panics_total").increment(1);
+                    Problem::internal().into_response()
+                }))
+                .layer(middleware::from_fn(time_out))
+                .layer(RequestBodyLimitLayer::new(MAX_BODY)),
+        )
+    }
+
+    fn context(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> RequestContext {
+        let trusted = |address| self.trusted_proxies.iter().any(|net| net.contains(address));
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        let behind_proxy = peer.is_some_and(trusted);
+        let request_id = text(headers, &REQUEST_ID)
+            .filter(|id| behind_proxy && is_request_id(id))
+            .map_or_else(|| new_request_id(self.clock.now()), str::to_owned);
+        // From the right: each trusted proxy added the address that it saw. The first one that is no
+        // proxy of ours is the client; what stands further left is whatever the client made up.
+        let address = if behind_proxy {
+            headers
+                .get_all(&FORWARDED_FOR)
+                .iter()
+                .rev()
+                .filter_map(|field| field.to_str().ok())
+                .flat_map(|field| field.rsplit(','))
+                .map_while(|hop| hop.trim().parse().ok())
+                .map(|hop: std::net::IpAddr| hop.to_canonical())
+                .find(|hop| !trusted(*hop))
+                .or(peer)
+        } else {
+            peer
+        };
+        RequestContext::new(
+            request_id,
+            address,
+            text(headers, &header::USER_AGENT),
+            text(headers, &header::ACCEPT_LANGUAGE),
+        )
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn is_request_id(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+async fn surround(State(stack): State<Stack>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let context = stack.context(peer, request.headers());
+    let span = tracing::info_span!("request", id = context.request_id(),
+        method = %request.method(), path = request.uri().path());
+    request.extensions_mut().insert(context.clone());
+    let began = stack.clock.now();
+    let route = request
+        .extensions()
+        .get::<axum::extract::MatchedPath>()
+        .map_or("unmatched", |path| path.as_str())
+        .to_owned();
+    let method = request.method().clone();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = stack.clock.now().since(began);
+    metrics::histogram!("haetae_auth_request_seconds", "method" => method.to_string(),
+        "route" => route, "status" => response.status().as_u16().to_string())
+    .record(took.as_secs_f64());
+    span.in_scope(|| {
+        tracing::debug!(status = response.status().as_u16(), ?took, "answered");
+    });
+    finish(response.headers_mut(), &context, stack.https);
+    response
+}
+
+/// The headers of every answer. What a handler set itself stays.
+fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin-allow-popups");
+    set(
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    );
+    set(header::CACHE_CONTROL, "no-store");
+    if https {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    if let Ok(id) = HeaderValue::from_str(context.request_id()) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+async fn time_out(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!("a handler took too long");
+            Problem::unavailable(5).into_response()
+        }
+    }
+}
+
+/// What is answered where there is nothing.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use haetae_base::clock::SystemClock;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn stack() -> Stack {
+        Stack {
+            clock: Arc::new(SystemClock),
+            trusted_proxies: Arc::new(["127.0.0.0/8".parse().expect("a network")]),
+            https: true,
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn only_a_trusted_peer_is_believed() {
+        let proxy: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        let stranger: SocketAddr = "192.0.2.9:1".parse().expect("an address");
+        let address = |peer, pairs: &[(&'static str, &str)]| {
+            stack().context(Some(peer), &headers(pairs)).address().expect("one").to_string()
+        };
+        assert_eq!(address(proxy, &[("x-forwarded-for", "198.51.100.7")]), "198.51.100.7");
+        assert_eq!(address(stranger, &[("x-forwarded-for", "198.51.100.7")]), "192.0.2.9");
+        // The left part is made up by the client.
+        assert_eq!(address(proxy, &[("x-forwarded-for", "1.1.1.1, 198.51.100.7")]), "198.51.100.7");
+        assert_eq!(
+            address(
+                proxy,
+                &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.7, 127.0.0.2")]
+            ),
+            "198.51.100.7"
+        );
+        assert_eq!(address(proxy, &[("x-forwarded-for", "1.1.1.1, junk")]), "127.0.0.1");
+        let id = |peer, id| {
+            stack().context(Some(peer), &headers(&[("x-request-id", id)])).request_id().to_owned()
+        };
+        assert_eq!(id(proxy, "abc-1"), "abc-1");
+        assert_ne!(id(stranger, "abc-1"), "abc-1");
+        assert_ne!(id(proxy, "a b"), "a b");
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_an_oversized_body_are_answers_with_all_headers() {
+        let router: Router = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("a bug") }))
+            .route("/body", axum::routing::post(async |_: String| "ok"));
+        let router = stack().around(router);
+        let ask =
+            async |request: Request| router.clone().oneshot(request).await.expect("an answer");
+        let request = Request::get("/panic").body(Body::empty()).expect("a request");
+        let response = ask(request).await;
+        assert_eq!(response.status(), 500);
+        for name in ["content-security-policy", "x-request-id", "strict-transport-security"] {
+            assert!(response.headers().contains_key(name), "{name}");
+        }
+        let request =
+            Request::post("/body").body(Body::from(vec![b'x'; MAX_BODY + 1])).expect("a request");
+        assert_eq!(ask(request).await.status(), 413);
+    }
+}
