@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod raw;
 pub mod reaper;
 pub mod redis;
+pub mod shop;
 pub mod stack;
 pub mod token;
 pub mod totp;

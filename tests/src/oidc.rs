@@ -181,7 +181,12 @@ impl Client {
 
     /// Fetches a token for the client itself.
     pub async fn client_credentials(&self, scope: &str) -> Tokens {
-        tokens(&self.token(&[("grant_type", "client_credentials"), ("scope", scope)]).await)
+        tokens(&self.client_credentials_page(scope).await)
+    }
+
+    /// Asks for a token for the client itself.
+    pub async fn client_credentials_page(&self, scope: &str) -> Page {
+        self.token(&[("grant_type", "client_credentials"), ("scope", scope)]).await
     }
 
     /// Revokes a token and asserts that it was acknowledged.

@@ -431,6 +431,58 @@ impl Stack {
         binary::run_in(self.folder.path(), &all, &environment).await
     }
 
+    /// Starts one more worker beside the one of `up`, on the same data, Redis and keys.
+    pub async fn second_worker(&self) -> Extra {
+        let mut command = Command::new(binary::path());
+        binary::clean(&mut command);
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("a log");
+        command
+            .args(["worker", "--data-dir"])
+            .arg(self.data_dir())
+            .envs(self.environment.iter().cloned())
+            .env("HAETAE__PUBLIC_URL", self.public_url().as_str())
+            .env("HAETAE__WORKER__ADMIN__LISTEN", "127.0.0.1:0")
+            .env(
+                "HAETAE__REDIS__URL",
+                format!("redis+unix://{}", self.data_dir().join("redis.sock").display()),
+            )
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("haetae starts");
+        let output = child.stdout.take().expect("piped");
+        let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(output));
+        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await;
+        let line = first.expect("a second worker is ready").expect("text").unwrap_or_default();
+        assert!(line.contains("ready"), "{line}\n{}", self.log_tail(30));
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Extra { child }
+    }
+
+    /// Takes the files of the stopped or killed Redis away: its disk is gone.
+    pub fn delete_redis_data(&self) {
+        let mut deleted = 0;
+        for folder in [self.data_dir(), self.data_dir().join("redis")] {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let removed = if name.starts_with("appendonly") && entry.path().is_dir() {
+                    std::fs::remove_dir_all(entry.path())
+                } else if name.starts_with("appendonly") || name.contains(".rdb") {
+                    std::fs::remove_file(entry.path())
+                } else {
+                    continue;
+                };
+                removed.expect("the files of Redis can be deleted");
+                deleted += 1;
+            }
+        }
+        assert!(deleted > 0, "no files of Redis in {}", self.data_dir().display());
+    }
+
     /// Sends `signal` (`KILL`, `STOP`, `CONT`, `TERM`) to `role`.
     pub fn signal(&self, role: Role, signal: &str) {
         send_signal(signal, &self.pid(role).to_string());
@@ -512,6 +564,19 @@ impl Stack {
         let output = Command::new("ps").args(["-o", "rss=", "-p", &pid.to_string()]).output();
         let output = output.expect("ps starts");
         String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0)
+    }
+}
+
+/// A role that a test started beside those of `up`; ends when it is dropped.
+#[derive(Debug)]
+pub struct Extra {
+    child: tokio::process::Child,
+}
+
+impl Extra {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 }
 

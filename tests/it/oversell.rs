@@ -1,0 +1,173 @@
+//! Nothing is sold twice: 64 clients want the last of one item at the same moment, over HTTP.
+
+use std::collections::BTreeMap;
+
+use haetae_tests::{
+    api::{self, Api},
+    shop::Shop,
+    stack::{Database, Options, Role},
+};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, TestRunner},
+};
+
+on_both_databases!(
+    sixty_four_clients_and_the_last_ten,
+    any_rush_sells_what_there_is_and_no_more,
+    baskets_in_any_order_neither_oversell_nor_stick,
+);
+
+/// The design's own figure: 64 at once, ten there, exactly ten sold.
+async fn sixty_four_clients_and_the_last_ten(database: Database) {
+    let shop = Shop::open(Options::on(database)).await;
+    let item = shop.service.create_item("The last ten", 10).await;
+    let sold = rush(&shop, &item, &[1; 64]).await;
+    assert_eq!(sold, 10);
+    let now = shop.customer.item(&item).await;
+    assert_eq!((now["available"].as_u64(), now["held"].as_u64()), (Some(0), Some(10)), "{now}");
+}
+
+/// Stock, clients and quantities at random: what is held is what was taken, and whoever was refused was
+/// refused for want of stock.
+async fn any_rush_sells_what_there_is_and_no_more(database: Database) {
+    let shop = Shop::open(Options::on(database)).await;
+    let mut runner = TestRunner::new(Config::default());
+    let rushes = (1_u64..=24, proptest::collection::vec(1_u64..=4, 2..=48));
+    for round in 0..8 {
+        let (stock, quantities) = rushes.new_tree(&mut runner).unwrap().current();
+        let item = shop.service.create_item(&format!("Rush {round}"), stock).await;
+        let sold = rush(&shop, &item, &quantities).await;
+        let now = shop.customer.item(&item).await;
+        let wanted: u64 = quantities.iter().sum();
+        assert!(sold <= stock, "sold {sold} of {stock} to {quantities:?}");
+        assert_eq!(now["held"].as_u64(), Some(sold), "{now}: {quantities:?}");
+        assert_eq!(now["available"].as_u64(), Some(stock - sold), "{now}: {quantities:?}");
+        // Whoever was refused wanted more than what is left at the end.
+        let smallest = quantities.iter().min().copied().unwrap_or(0);
+        assert!(
+            sold == wanted.min(sold) && (sold == wanted || stock - sold < 4),
+            "{sold} of {stock}, smallest {smallest}: {quantities:?}"
+        );
+    }
+}
+
+/// Everyone in `quantities` asks at once; returns how many units were held in all.
+async fn rush(shop: &Shop, item: &str, quantities: &[u64]) -> u64 {
+    let answers = futures::future::join_all(quantities.iter().map(async |quantity| {
+        (*quantity, shop.customer.reserve(&[(item, *quantity)], None, Some(30)).await)
+    }))
+    .await;
+    let mut sold = 0;
+    for (quantity, answer) in answers {
+        match answer.status.as_u16() {
+            201 => {
+                assert_eq!(answer.json()["status"], "held", "{}", answer.body);
+                sold += quantity;
+            }
+            409 => {
+                answer.problem(409);
+            }
+            // Thirty seconds were not enough: it is settled later, and counts as it ends.
+            202 => {
+                let id = api::id(&answer);
+                let settled = shop.customer.settled(&id, &["held", "rejected"]).await;
+                sold += if settled["status"] == "held" { quantity } else { 0 };
+            }
+            other => panic!("{other}: {}", answer.body),
+        }
+    }
+    sold
+}
+
+/// Baskets of several items in every order: no deadlock, no half basket, stock conserved.
+async fn baskets_in_any_order_neither_oversell_nor_stick(database: Database) {
+    let shop = Shop::open(Options::on(database)).await;
+    let mut items = Vec::new();
+    for number in 0..5 {
+        items.push(shop.service.create_item(&format!("Part {number}"), 12).await);
+    }
+    let mut runner = TestRunner::new(Config::default());
+    let mut baskets = Vec::new();
+    for _ in 0..40 {
+        let order = Just((0..5_usize).collect::<Vec<_>>()).prop_shuffle();
+        let basket = (order, 1..=5_usize).new_tree(&mut runner).unwrap().current();
+        baskets.push(basket.0[..basket.1].to_vec());
+    }
+    let answers = futures::future::join_all(baskets.iter().map(|basket| {
+        let lines: Vec<_> = basket.iter().map(|index| (items[*index].as_str(), 1)).collect();
+        let customer = &shop.customer;
+        async move { customer.reserve(&lines, None, Some(30)).await }
+    }))
+    .await;
+    let mut taken = BTreeMap::<usize, u64>::new();
+    for (basket, answer) in baskets.iter().zip(&answers) {
+        let status = match answer.status.as_u16() {
+            202 => {
+                shop.customer.settled(&api::id(answer), &["held", "rejected"]).await["status"]
+                    == "held"
+            }
+            other => other == 201,
+        };
+        if status {
+            for index in basket {
+                *taken.entry(*index).or_default() += 1;
+            }
+        }
+    }
+    for (index, id) in items.iter().enumerate() {
+        let now = shop.customer.item(id).await;
+        let held = taken.get(&index).copied().unwrap_or(0);
+        assert!(held <= 12);
+        assert_eq!(
+            (now["held"].as_u64(), now["available"].as_u64()),
+            (Some(held), Some(12 - held)),
+            "{now}"
+        );
+    }
+}
+
+/// Two workers at once, one of them stopped past its lease and then let go again: the fence in SQL
+/// refuses what the sleeper still wanted to write.
+#[tokio::test]
+async fn a_worker_that_slept_past_its_lease_sells_nothing_twice() {
+    let options = Options::on(Database::Postgres).set("WORKER__LEASE", "1s");
+    let shop = Shop::open(options).await;
+    let other = shop.stack.second_worker().await;
+    let item = shop.service.create_item("Contended", 40).await;
+    let mut accepted = Vec::new();
+    for round in 0..6 {
+        let wave = futures::future::join_all(
+            (0..10)
+                .map(async |_| shop.customer.reserve(&[(&item, 1)], Some("tok_visa"), None).await),
+        );
+        let (answers, ()) = tokio::join!(wave, async {
+            // Alternately one and the other falls asleep in the middle of the wave.
+            let sleeper = if round % 2 == 0 { shop.stack.pid(Role::Worker) } else { other.pid() };
+            haetae_tests::stack::send_signal("STOP", &sleeper.to_string());
+            tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
+            haetae_tests::stack::send_signal("CONT", &sleeper.to_string());
+        });
+        for answer in &answers {
+            assert_eq!(answer.status, 202, "{}", answer.body);
+            accepted.push(api::id(answer));
+        }
+    }
+    let counts = settle_all(&shop.customer, &accepted).await;
+    assert_eq!(counts.get("confirmed"), Some(&40), "{counts:?}");
+    assert_eq!(counts.get("rejected"), Some(&20), "{counts:?}");
+    let now = shop.customer.item(&item).await;
+    assert_eq!((now["available"].as_u64(), now["held"].as_u64()), (Some(0), Some(0)), "{now}");
+}
+
+/// Waits until each of `ids` is at its end, and counts the ends.
+pub(crate) async fn settle_all(customer: &Api, ids: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for id in ids {
+        let ends = ["confirmed", "rejected", "failed", "cancelled", "expired", "attention"];
+        let settled = customer.settled(id, &ends).await;
+        *counts.entry(settled["status"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    counts
+}
