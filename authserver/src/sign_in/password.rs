@@ -6,14 +6,14 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 /// No password is longer, in bytes: it bounds what is normalised and hashed for a stranger.
-pub const LONGEST: usize = 1024;
+pub(crate) const LONGEST: usize = 1024;
 
 /// Passwords and words that are tried first by everyone who guesses, one a line.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// Why a text may not be a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// Fewer characters than the setting asks for.
     #[error("too short")]
     TooShort,
@@ -30,7 +30,7 @@ pub enum Unfit {
 
 /// The password as it is hashed and compared: in Unicode normalisation form KC, so that the same keys on
 /// another system are the same password. `None` when it is longer than [`LONGEST`] bytes.
-pub fn normalise(typed: &SecretString) -> Option<SecretString> {
+pub(crate) fn normalise(typed: &SecretString) -> Option<SecretString> {
     let typed = typed.expose_secret();
     if typed.len() > LONGEST {
         return None;
@@ -47,7 +47,11 @@ pub fn normalise(typed: &SecretString) -> Option<SecretString> {
 ///
 /// # Errors
 /// [`Unfit`] with the first rule that it breaks.
-pub fn check(password: &SecretString, username: &str, min_length: usize) -> Result<(), Unfit> {
+pub(crate) fn check(
+    password: &SecretString,
+    username: &str,
+    min_length: usize,
+) -> Result<(), Unfit> {
     let text = password.expose_secret();
     if text.len() > LONGEST {
         return Err(Unfit::TooLong);

@@ -6,14 +6,14 @@ use haetae_base::{
 };
 
 /// How many codes one set has.
-pub const CODES: usize = 10;
+pub(crate) const CODES: usize = 10;
 /// Characters in a code: 80 bits, which nobody finds by trying, not even with the hashes in hand.
 const LENGTH: usize = 16;
 /// Crockford's base32: no I, L, O or U, so that a printed code is read back right.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A set of new codes, as they are shown once: `xxxx-xxxx-xxxx-xxxx`.
-pub fn generate() -> Vec<SecretString> {
+pub(crate) fn generate() -> Vec<SecretString> {
     (0..CODES).map(|_| one().into()).collect()
 }
 
@@ -32,7 +32,7 @@ fn one() -> String {
 /// The hash of what a person typed, to look up. `None` when it cannot be a code. Reads capitals, spaces
 /// and the look-alikes of Crockford's alphabet. The account goes in, so that equal codes of two accounts
 /// have different hashes.
-pub fn hash(account: &str, typed: &SecretString) -> Option<SecretHash> {
+pub(crate) fn hash(account: &str, typed: &SecretString) -> Option<SecretHash> {
     let typed = typed.expose_secret();
     if typed.len() > 128 {
         return None;
@@ -43,9 +43,9 @@ pub fn hash(account: &str, typed: &SecretString) -> Option<SecretHash> {
         .map(|character| match character.to_ascii_lowercase() {
             'o' => Some('0'),
             'i' | 'l' => Some('1'),
-            other => u8::try_from(other)
-                .is_ok_and(|byte| ALPHABET.contains(&byte))
-                .then_some(other),
+            other => {
+                u8::try_from(other).is_ok_and(|byte| ALPHABET.contains(&byte)).then_some(other)
+            }
         })
         .collect();
     let code = code.filter(|code| code.len() == LENGTH)?;
@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_readable() {
         let codes = generate();
-        let distinct: HashSet<_> = codes.iter().map(|code| code.expose_secret().to_owned()).collect();
+        let distinct: HashSet<_> =
+            codes.iter().map(|code| code.expose_secret().to_owned()).collect();
         assert_eq!(distinct.len(), CODES);
         for code in distinct {
             assert_eq!(code.len(), 19, "{code}");

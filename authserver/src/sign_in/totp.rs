@@ -6,30 +6,30 @@ use qrcode::{EcLevel, QrCode, render::svg};
 use totp_rs::{Builder, Secret, Totp};
 
 /// The length of a secret, in bytes: 160 bits, as RFC 4226 4 recommends.
-pub const SECRET_LENGTH: usize = 20;
+pub(crate) const SECRET_LENGTH: usize = 20;
 /// How long a code lives, in seconds (RFC 6238 5.2).
-pub const STEP_SECONDS: u64 = 30;
+pub(crate) const STEP_SECONDS: u64 = 30;
 /// Steps before and after the current one that are accepted too, for clocks that differ.
 const SKEW: u16 = 1;
 
 /// The number of a time step: Unix seconds divided by [`STEP_SECONDS`].
-pub type Step = u64;
+pub(crate) type Step = i64;
 
 /// The authenticator of one account. SHA-1, six digits, thirty seconds: what every authenticator app
 /// understands; HMAC-SHA-1 is not touched by SHA-1's collisions (RFC 4226 B.2).
-pub struct Authenticator(Totp);
+pub(crate) struct Authenticator(Totp);
 
 /// A secret that cannot be one: of the wrong length, or for an account name that cannot stand in a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an authenticator secret")]
-pub struct InvalidSecret;
+pub(crate) struct InvalidSecret;
 
 impl Authenticator {
     /// The authenticator with this secret, of `account` at `issuer` (both are shown in the app).
     ///
     /// # Errors
     /// [`InvalidSecret`] when the secret is shorter than 128 bits or a name holds a colon.
-    pub fn new(secret: &[u8], issuer: &str, account: &str) -> Result<Self, InvalidSecret> {
+    pub(crate) fn new(secret: &[u8], issuer: &str, account: &str) -> Result<Self, InvalidSecret> {
         Builder::new()
             .with_secret(Secret::from(secret))
             .with_skew(SKEW)
@@ -44,15 +44,20 @@ impl Authenticator {
     /// The step that `code` belongs to, if it is the code of a step around `now` that is newer than
     /// `last_accepted`. The caller must then store that step with a compare-and-set, so that of two
     /// requests with one code only one is let in.
-    pub fn check(&self, code: &str, now: Timestamp, last_accepted: Option<Step>) -> Option<Step> {
+    pub(crate) fn check(
+        &self,
+        code: &str,
+        now: Timestamp,
+        last_accepted: Option<Step>,
+    ) -> Option<Step> {
         let now = u64::try_from(now.as_seconds()).ok()?;
         let code = digits(code)?;
-        let step = self.0.check(&code, now)?;
+        let step = Step::try_from(self.0.check(&code, now)?).ok()?;
         last_accepted.is_none_or(|last| step > last).then_some(step)
     }
 
     /// The code at `now`, for tests and the demonstration.
-    pub fn code_at(&self, now: Timestamp) -> String {
+    pub(crate) fn code_at(&self, now: Timestamp) -> String {
         self.0.generate(u64::try_from(now.as_seconds()).unwrap_or(0)).to_string()
     }
 
@@ -60,18 +65,15 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`InvalidSecret`] when the names do not fit in a URI.
-    pub fn uri(&self) -> Result<String, InvalidSecret> {
+    pub(crate) fn uri(&self) -> Result<String, InvalidSecret> {
         self.0.to_url().map_err(|_| InvalidSecret)
     }
 
     /// The secret for typing by hand: base32 in groups of four.
-    pub fn secret_text(&self) -> String {
+    pub(crate) fn secret_text(&self) -> String {
         let text = self.0.secret().to_base32();
-        let groups: Vec<&str> = text
-            .as_bytes()
-            .chunks(4)
-            .filter_map(|group| std::str::from_utf8(group).ok())
-            .collect();
+        let groups: Vec<&str> =
+            text.as_bytes().chunks(4).filter_map(|group| std::str::from_utf8(group).ok()).collect();
         groups.join(" ")
     }
 
@@ -80,7 +82,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`InvalidSecret`] when the names are too long for a QR code.
-    pub fn qr_svg(&self) -> Result<String, InvalidSecret> {
+    pub(crate) fn qr_svg(&self) -> Result<String, InvalidSecret> {
         let code = QrCode::with_error_correction_level(self.uri()?, EcLevel::M)
             .map_err(|_| InvalidSecret)?;
         let document = code
@@ -91,7 +93,11 @@ impl Authenticator {
             .light_color(svg::Color("#fff"))
             .build();
         // The XML declaration has no place inside HTML.
-        document.find("<svg").and_then(|at| document.get(at..)).map(str::to_owned).ok_or(InvalidSecret)
+        document
+            .find("<svg")
+            .and_then(|at| document.get(at..))
+            .map(str::to_owned)
+            .ok_or(InvalidSecret)
     }
 }
 
@@ -102,7 +108,7 @@ impl std::fmt::Debug for Authenticator {
 }
 
 /// A new secret.
-pub fn generate_secret() -> [u8; SECRET_LENGTH] {
+pub(crate) fn generate_secret() -> [u8; SECRET_LENGTH] {
     entropy::bytes()
 }
 
@@ -116,9 +122,7 @@ fn digits(typed: &str) -> Option<String> {
         .filter(|character| !character.is_whitespace() && *character != '-')
         .map(|character| match character {
             '0'..='9' => Some(character),
-            '\u{ff10}'..='\u{ff19}' => {
-                char::from_digit(u32::from(character) - 0xff10, 10)
-            }
+            '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(character) - 0xff10, 10),
             _ => None,
         })
         .collect();
@@ -139,12 +143,12 @@ mod tests {
     #[test]
     fn gives_the_codes_of_rfc_6238() {
         // Appendix B gives eight digits; the last six of them are the six-digit code.
-        for (seconds, code) in [(59, "287082"), (1_111_111_109, "081804"), (20_000_000_000, "353130")]
+        for (seconds, code) in
+            [(59, "287082"), (1_111_111_109, "081804"), (20_000_000_000, "353130")]
         {
             let at = Timestamp::from_seconds(seconds);
             assert_eq!(authenticator().code_at(at), code);
-            let step = u64::try_from(seconds).expect("positive") / STEP_SECONDS;
-            assert_eq!(authenticator().check(code, at, None), Some(step));
+            assert_eq!(authenticator().check(code, at, None), Some(seconds / 30));
         }
     }
 

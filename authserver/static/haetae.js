@@ -1,0 +1,58 @@
+// What is nicer with a script; nothing needs it.
+"use strict";
+
+// A switch that shows the password, beside each form that has one.
+for (const form of document.querySelectorAll("form[data-show-password]")) {
+  const passwords = form.querySelectorAll('input[type="password"]');
+  const last = passwords[passwords.length - 1];
+  if (!last) continue;
+  const label = document.createElement("label");
+  label.className = "reveal";
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  label.append(box, form.dataset.showPassword);
+  last.closest(".field").append(label);
+  const show = (visible) => {
+    for (const password of passwords) password.type = visible ? "text" : "password";
+  };
+  box.addEventListener("change", () => show(box.checked));
+  // A browser offers to keep a password only from a field that hides it.
+  form.addEventListener("submit", () => show(false));
+}
+
+// A form is sent once, however often its button is pressed.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) {
+      event.preventDefault();
+      return;
+    }
+    sent = true;
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+  });
+  // Back from the next page, out of the browser's cache: it may be sent again.
+  addEventListener("pageshow", () => {
+    sent = false;
+    for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
+  });
+}
+
+// A one-time code is sent as soon as it is complete.
+for (const code of document.querySelectorAll("input.code[data-send]")) {
+  code.addEventListener("input", () => {
+    if (/^\s*\d{3}\s*\d{3}\s*$/.test(code.value)) code.form.requestSubmit();
+  });
+}
+
+// A button that copies what another element says.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  const source = document.getElementById(button.dataset.copy);
+  if (!source || !navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = [...(source.children.length ? source.children : [source])].map((e) => e.textContent.trim()).join("\n");
+    await navigator.clipboard.writeText(text);
+    button.textContent = button.dataset.copied;
+  });
+}
