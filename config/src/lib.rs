@@ -74,6 +74,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// Gives `public_url` the port that the gateway listens on, for an instance whose address nobody
+    /// set. Port 0 changes nothing: it is not known yet.
+    pub fn follow_gateway_port(&mut self) {
+        let port = self.gateway.listen.port();
+        // An http URL with a host takes any port.
+        let _set = (port != 0).then(|| self.public_url.set_port(Some(port)));
+    }
+
     /// The issuer identifier (`iss`): `auth.public_url`, or `public_url`, without a trailing slash.
     pub fn issuer(&self) -> String {
         bare(self.auth.public_url.as_ref().unwrap_or(&self.public_url))

@@ -34,9 +34,11 @@ pub const FILE_NAME: &str = "haetae.toml";
 /// What a configuration is made of, besides the built-in defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file of `--config`. Without it `haetae.toml` in the data folder is taken, or `./haetae.toml`,
-    /// whichever is found first; none need be there.
+    /// The file of `--config`.
     pub file: Option<PathBuf>,
+    /// Without it, where to look for one: `haetae.toml` in the data folder, then in this folder; none
+    /// need be there. `None`: nowhere.
+    pub look_in: Option<PathBuf>,
     /// The environment: all of it, since secrets may name variables of any name.
     pub environment: Vec<(String, String)>,
     /// What flags set.
@@ -63,6 +65,8 @@ pub struct Loaded {
     pub warnings: Vec<Mistake>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Whether anybody set `public_url`. If not, it follows the port of the gateway.
+    pub public_url_given: bool,
 }
 
 /// The environment of this process. The only place that reads it.
@@ -103,10 +107,14 @@ impl Config {
             text::set_flag(&mut tree, flag, key, text, &mut mistakes);
         }
 
+        let public_url_given = !matches!(tree.origin(&steps("public_url")), Origin::Default(_));
         let reading = read::read(&mut tree, &defaults, &mut mistakes);
         let mut warnings = Vec::new();
         let config = reading.config.map(|mut config| {
             complete(&mut config, &tree, sources, &mut mistakes);
+            if !public_url_given {
+                config.follow_gateway_port();
+            }
             for finding in validate::check(&config) {
                 if reading.replaced.iter().any(|path| finding.path.starts_with(path)) {
                     continue;
@@ -122,7 +130,9 @@ impl Config {
             config
         });
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Loaded { config, warnings, file }),
+            Some(config) if mistakes.is_empty() => {
+                Ok(Loaded { config, warnings, file, public_url_given })
+            }
             _ => Err(Mistakes::new(mistakes)),
         }
     }
@@ -156,8 +166,9 @@ impl Config {
     }
 }
 
-/// `haetae.toml` in the data folder as flags or environment name it, or `./haetae.toml`.
+/// `haetae.toml` in the data folder as flags or environment name it, or in `look_in`.
 fn find_file(sources: &Sources) -> Option<PathBuf> {
+    let look_in = sources.look_in.as_ref()?;
     let variable = variable("data_dir");
     let data_dir = sources
         .overrides
@@ -171,7 +182,7 @@ fn find_file(sources: &Sources) -> Option<PathBuf> {
         })
         .filter(|text| !text.is_empty())
         .unwrap_or("./data");
-    [Path::new(data_dir).join(FILE_NAME), PathBuf::from(FILE_NAME)]
+    [Path::new(data_dir).join(FILE_NAME), look_in.join(FILE_NAME)]
         .into_iter()
         .find(|path| path.is_file())
 }

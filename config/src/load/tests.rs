@@ -181,6 +181,7 @@ fn each_layer_lies_over_the_one_before() {
     );
     let sources = Sources {
         file: Some(file.clone()),
+        look_in: None,
         environment: environment(&[
             ("HAETAE__GATEWAY__LISTEN", "127.0.0.1:1002"),
             ("HAETAE__GATEWAY__THREADS", "2"),
@@ -485,8 +486,12 @@ fn the_file_of_the_data_folder_is_found() {
         key: "data_dir".to_owned(),
         text: folder.0.display().to_string(),
     };
-    let loaded =
-        Config::load(&Sources { overrides: vec![data_dir], ..Sources::default() }).expect("good");
+    let loaded = Config::load(&Sources {
+        overrides: vec![data_dir],
+        look_in: Some("nowhere".into()),
+        ..Sources::default()
+    })
+    .expect("good");
     assert_eq!(loaded.file, Some(folder.0.join(FILE_NAME)));
     assert_eq!(loaded.config.log.level, "debug");
     assert_eq!(loaded.config.data_dir, folder.0);
@@ -510,6 +515,25 @@ fn what_is_printed_can_be_read_again() {
     let file = folder.file(&config.to_toml());
     let again = Config::load(&Sources { file: Some(file), ..Sources::default() }).expect("good");
     assert_eq!(again.config.to_toml(), config.to_toml());
+}
+
+#[test]
+fn the_public_address_follows_the_port_of_the_gateway_until_it_is_set() {
+    let listen = ("HAETAE__GATEWAY__LISTEN", "127.0.0.1:8123");
+    let load = |settings: &[(&str, &str)]| {
+        let sources = Sources { environment: environment(settings), ..Sources::default() };
+        Config::load(&sources).expect("good")
+    };
+    let followed = load(&[listen]);
+    assert!(!followed.public_url_given);
+    assert_eq!(followed.config.issuer(), "http://localhost:8123");
+    let set = load(&[listen, ("HAETAE__PUBLIC_URL", "https://shop.example")]);
+    assert!(set.public_url_given);
+    assert_eq!(set.config.issuer(), "https://shop.example");
+    assert_eq!(
+        load(&[("HAETAE__GATEWAY__LISTEN", "127.0.0.1:0")]).config.issuer(),
+        "http://localhost:8080"
+    );
 }
 
 #[test]
