@@ -11,6 +11,7 @@
 //! | `client`, `scope`, `offline`, `grant` | what was granted, and to whom |
 //! | `absolute`, `idle` | when it ends, in ms |
 //! | `recent` | what was rotated within the grace window: hash, instant, sealed successor |
+//! | `issued` | the access tokens that came from it and may still live: id and end |
 //! | `dead` | since when nothing works any more (the tombstone), in ms |
 //!
 //! The successor of a rotated token is sealed under a key derived from that token: only who presents the
@@ -22,6 +23,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use grant::FamilyGrant;
+pub use grant::{AccessRef, FamilyGrant};
 pub use rotate::{RotateError, Rotated};
 pub use store::{FamilyPolicy, FamilyStatus, FamilyStore, Offline, RevokeError};

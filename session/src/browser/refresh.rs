@@ -84,9 +84,12 @@ impl BrowserStore {
     {
         let (store, cookie, seen) = (self.clone(), cookie.clone(), seen.version);
         let task = tokio::spawn(async move {
-            tokio::time::timeout(store.lock.patience, store.turn(cookie.expose_secret(), seen, exchange))
-                .await
-                .unwrap_or(Err(RefreshError::TimedOut))
+            tokio::time::timeout(
+                store.lock.patience,
+                store.turn(cookie.expose_secret(), seen, exchange),
+            )
+            .await
+            .unwrap_or(Err(RefreshError::TimedOut))
         });
         task.await.unwrap_or(Err(RefreshError::TimedOut))
     }

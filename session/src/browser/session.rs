@@ -69,7 +69,9 @@ impl Holder {
     pub(super) fn of(cookie: &str, purpose: &str) -> Option<Self> {
         // 256 random bits in base64url. Anything else was never issued, and must not cost a look-up.
         let plausible = cookie.len() == 43
-            && cookie.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            && cookie
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         plausible.then(|| Self {
             id: SecretHash::of(cookie).to_base64url(),
             key: SealingKey::from_token(cookie, purpose),
@@ -145,8 +147,7 @@ impl BrowserSession {
         version: u64,
         expires_at: Timestamp,
     ) -> Result<Self, StoreError> {
-        let mut plain: Plain =
-            serde_json::from_slice(&holder.open(sealed)?).map_err(|_| BAD)?;
+        let mut plain: Plain = serde_json::from_slice(&holder.open(sealed)?).map_err(|_| BAD)?;
         Ok(Self {
             sid: std::mem::take(&mut plain.sid),
             sub: std::mem::take(&mut plain.sub),

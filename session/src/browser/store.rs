@@ -10,12 +10,7 @@ use haetae_base::{
 use redis::{AsyncCommands, Script};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{
-    BrowserSession, SignIn, Tokens,
-    refresh::LockTimes,
-    session::Holder,
-    turns::Turns,
-};
+use super::{BrowserSession, SignIn, Tokens, refresh::LockTimes, session::Holder, turns::Turns};
 use crate::{StoreError, index, script};
 
 /// How long a browser session lasts.
@@ -102,7 +97,7 @@ impl BrowserStore {
     /// # Errors
     /// [`StoreError`], which says nothing about the session.
     pub async fn find(&self, cookie: &str) -> Result<Option<BrowserSession>, StoreError> {
-        let resolution = (self.lifetimes.idle / 60).min(Duration::from_secs(60));
+        let resolution = (self.lifetimes.idle / 60).min(Duration::from_mins(1));
         self.look(cookie, index::millis(resolution)).await
     }
 
@@ -176,10 +171,10 @@ impl BrowserStore {
     /// # Errors
     /// [`StoreError`]; removing again is safe.
     pub async fn remove(&self, cookie: &str) -> Result<Option<BrowserSession>, StoreError> {
+        type Fields = (Option<Vec<u8>>, Option<u64>, Option<i64>);
         let Some(holder) = holder(cookie) else {
             return Ok(None);
         };
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<i64>);
         let key = record_key(&holder.id);
         let mut connection = self.redis.connection();
         let ((sealed, version, absolute), _): (Fields, i64) = redis::pipe()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How long an entry is obeyed after its `until`, and a stream kept beyond the longest token lifetime: more
 /// than any verifier's leeway for `exp` and any two clocks' disagreement. All tokens that an entry is
 /// about are over by then, so obeying it longer refuses nobody.
-pub const LEEWAY: Duration = Duration::from_secs(120);
+pub const LEEWAY: Duration = Duration::from_mins(2);
 
 /// Which claim of a token an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

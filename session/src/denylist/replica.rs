@@ -278,19 +278,20 @@ impl Follower {
     async fn step(&mut self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
         let sent = self.shared.clock.now();
         let position = self.position.to_string();
-        let (epoch, here, news): (Option<String>, StreamRangeReply, StreamReadReply) = redis::pipe()
-            .get(EPOCH)
-            .xrange(STREAM, &position, &position)
-            .cmd("XREAD")
-            .arg("COUNT")
-            .arg(PAGE)
-            .arg("BLOCK")
-            .arg(self.shared.block().as_millis().to_string())
-            .arg("STREAMS")
-            .arg(STREAM)
-            .arg(&position)
-            .query_async(connection)
-            .await?;
+        let (epoch, here, news): (Option<String>, StreamRangeReply, StreamReadReply) =
+            redis::pipe()
+                .get(EPOCH)
+                .xrange(STREAM, &position, &position)
+                .cmd("XREAD")
+                .arg("COUNT")
+                .arg(PAGE)
+                .arg("BLOCK")
+                .arg(self.shared.block().as_millis().to_string())
+                .arg("STREAMS")
+                .arg(STREAM)
+                .arg(&position)
+                .query_async(connection)
+                .await?;
         let view = View { epoch, continues: !here.ids.is_empty() };
         // Whatever it is, it is a revocation: it counts even if the stream turns out to be another.
         let read = self.apply(news, true)?;

@@ -88,7 +88,11 @@ impl Table {
             filter: (0..FILTER_WORDS).map(|_| AtomicU64::new(0)).collect(),
             shards: std::array::from_fn(|_| RwLock::new(HashMap::with_hasher(hasher.clone()))),
         };
-        Self { kinds: std::array::from_fn(|_| kind()), hasher: hasher.clone(), changing: Mutex::new(()) }
+        Self {
+            kinds: std::array::from_fn(|_| kind()),
+            hasher: hasher.clone(),
+            changing: Mutex::new(()),
+        }
     }
 
     /// Whether a token with these claims, signed with `kid`, is refused. `now` is asked for only when an
@@ -108,7 +112,8 @@ impl Table {
         ];
         self.kinds.iter().zip(values).any(|(kind, value)| {
             value.is_some_and(|value| {
-                kind.may_have(&self.hasher, value) && kind.refuses(&self.hasher, value, claims, &now)
+                kind.may_have(&self.hasher, value)
+                    && kind.refuses(&self.hasher, value, claims, &now)
             })
         })
     }

@@ -4,15 +4,16 @@
 -- ARGV     1 hash of the presented token   2 client   3 now (ms)   4 grace (ms)   5 idle lifetime (ms)
 --          6 hash of the successor, if this use makes one   7 that successor, sealed
 --          8 how many rotated tokens to remember   9 how long a record is kept after its end (ms)
---          10… the scopes that are asked for, if fewer than all
+--          10 the access token that comes with it, "until:jti"   11 when that one ends (ms)
+--          12… the scopes that are asked for, if fewer than all
 -- Returns  unknown | wrong_client | expired | scope
 --          rotated, grant, absolute | replayed, grant, absolute, sealed successor
---          reused, grant, 1 if this use ended the family
+--          reused, grant, 1 if this use ended the family, the access tokens that may live (JSON)
 local key = KEYS[1]
 local presented, client, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local grace, slack = tonumber(ARGV[4]), tonumber(ARGV[9])
 
-local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead')
+local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead', 'issued')
 local owner, current, grant, scope, recent, dead = f[1], f[2], f[3], f[4], f[7], f[8]
 if not owner then return { 'unknown' } end
 -- Before all else: a client that presents another's token changes nothing.
@@ -28,19 +29,30 @@ end
 if dead then
     -- What was good when the family ended is merely over; anything older is a replay, again.
     if presented == current or successor then return { 'unknown' } end
-    return { 'reused', grant, '0' }
+    return { 'reused', grant, '0', f[9] or '' }
 end
 if now >= absolute or now >= idle then return { 'expired' } end
 
 if presented ~= current and not successor then
     redis.call('HSET', key, 'dead', ARGV[3])
     redis.call('PEXPIRE', key, string.format('%.0f', absolute - now + slack))
-    return { 'reused', grant, '1' }
+    return { 'reused', grant, '1', f[9] or '' }
 end
 
 -- Before anything is consumed: a refused request leaves the client its token.
-for at = 10, #ARGV do
+for at = 12, #ARGV do
     if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
+end
+
+-- The access tokens of the family, so that its end can be theirs: those that are over are forgotten.
+local issued = {}
+if ARGV[10] ~= '' then
+    for _, token in ipairs(f[9] and cjson.decode(f[9]) or {}) do
+        if tonumber(string.match(token, '^%d+')) > now then issued[#issued + 1] = token end
+    end
+    issued[#issued + 1] = ARGV[10]
+    if #issued > 256 then table.remove(issued, 1) end
+    redis.call('HSET', key, 'issued', cjson.encode(issued))
 end
 
 if successor then return { 'replayed', grant, f[5], successor } end

@@ -27,4 +27,41 @@ pub struct FamilyGrant {
     /// Whether `offline_access` was granted: then it outlives the session (see
     /// [`Offline`](super::Offline)).
     pub offline: bool,
+    /// The roles of the account, for the access tokens to come. When they change, the families end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The access tokens that came from it and may still live: told when the family ends, for the
+    /// denylist. Not part of the grant as stored.
+    #[serde(skip)]
+    pub issued: Vec<AccessRef>,
+}
+
+/// An access token, by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRef {
+    /// Its `jti`.
+    pub jti: String,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+impl AccessRef {
+    /// As `family.lua` keeps it.
+    pub(super) fn to_text(&self) -> String {
+        format!("{}:{}", self.until.as_millis(), self.jti)
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        let (until, jti) = text.split_once(':')?;
+        Some(Self { jti: jti.to_owned(), until: Timestamp::from_millis(until.parse().ok()?) })
+    }
+
+    /// Reads the field `issued` of a family; an empty text is no tokens.
+    pub(super) fn read_all(json: &[u8]) -> Option<Vec<Self>> {
+        if json.is_empty() {
+            return Some(Vec::new());
+        }
+        let texts: Vec<String> = serde_json::from_slice(json).ok()?;
+        texts.iter().map(|text| Self::of_text(text)).collect()
+    }
 }

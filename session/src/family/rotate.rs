@@ -4,7 +4,10 @@ use haetae_base::{clock::Timestamp, secret::SecretHash};
 use haetae_keys::{claims::Scope, seal::SealingKey};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{FamilyGrant, FamilyStore, store::{PREFIX, REMEMBERED, SLACK_MS, family_key}};
+use super::{
+    AccessRef, FamilyGrant, FamilyStore,
+    store::{PREFIX, REMEMBERED, SLACK_MS, family_key},
+};
 use crate::{FamilyId, RefreshFamily, StoreError, bearer, index};
 
 /// A refresh token that was accepted.
@@ -73,13 +76,31 @@ impl FamilyStore {
         requested: Option<&Scope>,
         now: Timestamp,
     ) -> Result<Rotated, RotateError> {
+        self.rotate_issuing(presented, client_id, requested, None, now).await
+    }
+
+    /// The same, and remembers the access token that the caller is about to issue with it, so that the
+    /// family's end can be told to the denylist ([`FamilyGrant::issued`]).
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub async fn rotate_issuing(
+        &self,
+        presented: &str,
+        client_id: &str,
+        requested: Option<&Scope>,
+        access: Option<&AccessRef>,
+        now: Timestamp,
+    ) -> Result<Rotated, RotateError> {
         let Some((family, hash)) = bearer::parse::<RefreshFamily>(PREFIX, presented) else {
             return Err(RotateError::Unknown);
         };
         let key = successor_key(presented);
         let successor = bearer::new(PREFIX, family);
         let sealed = key.seal(successor.expose_secret().as_bytes(), hash.as_bytes());
-        let answer = self.ask(family, hash, client_id, &successor, &sealed, requested, now).await?;
+        let answer = self
+            .ask(family, hash, client_id, &successor, &sealed, requested, access, now)
+            .await?;
         let mut answer = answer.into_iter();
         let verdict = answer.next().unwrap_or_default();
         match verdict.as_slice() {
@@ -94,8 +115,9 @@ impl FamilyStore {
                 Ok(Rotated { family, grant, refresh_token, expires_at, replayed: true })
             }
             b"reused" => {
-                let grant = Box::new(grant(&answer.next().unwrap_or_default())?);
+                let mut grant = Box::new(grant(&answer.next().unwrap_or_default())?);
                 let first = answer.next().is_some_and(|first| first == b"1");
+                grant.issued = issued(&answer.next().unwrap_or_default())?;
                 Err(RotateError::Reused { family, grant, first })
             }
             b"unknown" => Err(RotateError::Unknown),
@@ -115,6 +137,7 @@ impl FamilyStore {
         successor: &SecretString,
         sealed: &[u8],
         requested: Option<&Scope>,
+        access: Option<&AccessRef>,
         now: Timestamp,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut call = self.rotate.key(family_key(family));
@@ -126,7 +149,9 @@ impl FamilyStore {
             .arg(bearer::hash(successor).as_bytes().as_slice())
             .arg(sealed)
             .arg(REMEMBERED)
-            .arg(SLACK_MS);
+            .arg(SLACK_MS)
+            .arg(access.map(AccessRef::to_text).unwrap_or_default())
+            .arg(access.map_or(0, |access| access.until.as_millis()));
         for scope in requested.into_iter().flat_map(Scope::iter) {
             call.arg(scope);
         }
@@ -152,6 +177,10 @@ fn granted(
     let expires_at = serde_json::from_slice(&answer.next().unwrap_or_default())
         .map_err(|_| StoreError::Unreadable("the end of a refresh family"))?;
     Ok((found, expires_at))
+}
+
+pub(super) fn issued(json: &[u8]) -> Result<Vec<AccessRef>, StoreError> {
+    AccessRef::read_all(json).ok_or(StoreError::Unreadable("the access tokens of a family"))
 }
 
 pub(super) fn grant(json: &[u8]) -> Result<FamilyGrant, StoreError> {

@@ -6,7 +6,7 @@ use haetae_base::{clock::Timestamp, redis::Redis};
 use redis::Script;
 use secrecy::SecretString;
 
-use super::{FamilyGrant, rotate::grant};
+use super::{AccessRef, FamilyGrant, rotate::{grant, issued}};
 use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script};
 
 pub(super) const PREFIX: &str = "hrt_";
@@ -103,14 +103,39 @@ impl FamilyStore {
         grant: &FamilyGrant,
         now: Timestamp,
     ) -> Result<SecretString, StoreError> {
+        let (_, token) = self.start_issuing(grant, None, now).await?;
+        Ok(token)
+    }
+
+    /// The same, and remembers the access token that the caller is about to issue with it; returns the
+    /// family's id as well.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then no token was issued.
+    pub async fn start_issuing(
+        &self,
+        grant: &FamilyGrant,
+        access: Option<&AccessRef>,
+        now: Timestamp,
+    ) -> Result<(FamilyId, SecretString), StoreError> {
         let family = FamilyId::new(now);
         let token = bearer::new(PREFIX, family);
         let absolute = now.plus(self.policy.absolute);
         let idle = now.plus(self.policy.idle).min(absolute);
         let json = serde_json::to_vec(grant).map_err(|_| StoreError::Unreadable("a grant"))?;
+        let issued: Vec<String> = access.map(AccessRef::to_text).into_iter().collect();
+        let issued = match issued.is_empty() {
+            true => Vec::new(),
+            false => serde_json::to_vec(&issued)
+                .map_err(|_| StoreError::Unreadable("an access token's id"))?,
+        };
         let mut connection = self.redis.connection();
         index::add(&mut connection, &indexes(grant), &family.to_string(), absolute, now).await?;
-        let () = redis::pipe()
+        let mut pipe = redis::pipe();
+        if !issued.is_empty() {
+            pipe.hset(family_key(family), "issued", issued).ignore();
+        }
+        let () = pipe
             .atomic()
             .hset_multiple(
                 family_key(family),
@@ -129,7 +154,7 @@ impl FamilyStore {
             .ignore()
             .query_async(&mut connection)
             .await?;
-        Ok(token)
+        Ok((family, token))
     }
 
     /// Ends the family of `token` at the wish of its client (RFC 7009). Any token of the family will do,
@@ -307,7 +332,8 @@ impl FamilyStore {
             .map_err(StoreError::from)?;
         match answer.first().map(Vec::as_slice) {
             Some(b"killed") => {
-                let found = grant(answer.get(1).map_or(&[], Vec::as_slice))?;
+                let mut found = grant(answer.get(1).map_or(&[], Vec::as_slice))?;
+                found.issued = issued(answer.get(2).map_or(&[], Vec::as_slice))?;
                 // The family is dead already; an entry that stays behind is only skipped.
                 if let Err(error) =
                     index::remove(&mut connection, &indexes(&found), &family.to_string()).await

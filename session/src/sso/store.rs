@@ -2,13 +2,17 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use haetae_base::{clock::Timestamp, redis::Redis, secret::{SecretHash, constant_time_eq}};
+use haetae_base::{
+    clock::Timestamp,
+    redis::Redis,
+    secret::{SecretHash, constant_time_eq},
+};
 use redis::{AsyncCommands, Script};
 use secrecy::SecretString;
 
 use super::{
     Factors, SsoSession, Start,
-    record::{self, About, ABOUT, FACTORS, HASH, SEEN},
+    record::{self, ABOUT, About, FACTORS, HASH, SEEN},
 };
 use crate::{Session, SessionId, StoreError, bearer, index, script};
 
@@ -25,7 +29,7 @@ impl SsoLifetimes {
     /// How far `last_seen_at` may lag behind: a session in steady use is written once in that time and not
     /// on every request.
     fn resolution(self) -> Duration {
-        (self.idle / 60).min(Duration::from_secs(60))
+        (self.idle / 60).min(Duration::from_mins(1))
     }
 }
 
@@ -99,8 +103,7 @@ impl SsoStore {
             self.redis.connection().hgetall(record_key(sid)).await?;
         Ok(record::read(sid, fields)?
             .filter(|(stored, session)| {
-                constant_time_eq(stored, presented.as_bytes())
-                    && self.is_alive(session, now)
+                constant_time_eq(stored, presented.as_bytes()) && self.is_alive(session, now)
             })
             .map(|(_, session)| session))
     }
@@ -239,8 +242,7 @@ impl SsoStore {
     }
 
     async fn sids(&self, sub: &str, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let members =
-            index::members(&mut self.redis.connection(), &sub_index(sub), now).await?;
+        let members = index::members(&mut self.redis.connection(), &sub_index(sub), now).await?;
         Ok(members.iter().filter_map(|sid| sid.parse().ok()).collect())
     }
 

@@ -5,7 +5,7 @@
 //! twice means the same, and a stream is declared whole only under the lock that was held since before
 //! SQL was read, which a wipe in between takes away.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use haetae_base::{clock::Timestamp, entropy};
 use redis::streams::StreamRangeReply;
@@ -55,6 +55,7 @@ impl DenylistWriter {
         }
         let whole = self.declare(&owner, anew).await?;
         if let Some(position) = whole {
+            self.whole.store(true, Ordering::Release);
             let mut state = self.state();
             // Not the greater of the two: if Redis lost data, its positions may have gone back.
             state.newest = Some(position);
@@ -71,10 +72,8 @@ impl DenylistWriter {
     /// trimmed.
     async fn recent_elements(&self, now: Timestamp) -> Result<HashSet<Entry>, StoreError> {
         let half = now.minus(self.horizon() / 2);
-        let mut from = Position {
-            millis: u64::try_from(half.as_millis()).unwrap_or(0),
-            sequence: 0,
-        };
+        let mut from =
+            Position { millis: u64::try_from(half.as_millis()).unwrap_or(0), sequence: 0 };
         let mut known = HashSet::new();
         loop {
             let page: StreamRangeReply = redis::cmd("XRANGE")
