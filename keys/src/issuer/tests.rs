@@ -1,1 +1,287 @@
+//! Fetching keys from a real HTTP server on this machine, with time in the test's hands.
 
+mod foreign;
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize},
+};
+
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
+use haetae_base::clock::ManualClock;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::{
+    sign::{Signer, SigningKey},
+    verify::{Unusable, decode_for_tests},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An issuer whose answers the test writes.
+struct Issuer {
+    url: Url,
+    state: Arc<Served>,
+    clock: ManualClock,
+}
+
+struct Served {
+    status: Mutex<StatusCode>,
+    body: Mutex<String>,
+    requests: AtomicUsize,
+    held: AtomicBool,
+    permits: Semaphore,
+}
+
+impl Issuer {
+    async fn start(signer: &Signer) -> Self {
+        let state = Arc::new(Served {
+            status: Mutex::new(StatusCode::OK),
+            body: Mutex::new(serde_json::to_string(&signer.jwks()).expect("json")),
+            requests: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
+            permits: Semaphore::new(0),
+        });
+        let served = Arc::clone(&state);
+        let answer = move || async move {
+            served.requests.fetch_add(1, Ordering::SeqCst);
+            if served.held.load(Ordering::SeqCst) {
+                served.permits.acquire().await.expect("open").forget();
+            }
+            let status = *served.status.lock().expect("lock");
+            let body = served.body.lock().expect("lock").clone();
+            (status, [("location", "/jwks")], body).into_response()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let app = Router::new().route("/jwks", get(answer));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self {
+            url: format!("http://{address}/jwks").parse().expect("a URL"),
+            state,
+            clock: ManualClock::at(Timestamp::from_seconds(1_800_000_000)),
+        }
+    }
+
+    fn keys(&self) -> Arc<IssuerKeys> {
+        let clock = Arc::new(self.clock.clone());
+        IssuerKeys::fetched(self.url.clone(), FetchOptions::default(), clock).expect("allowed")
+    }
+
+    fn publish(&self, body: impl ToString) {
+        *self.state.body.lock().expect("lock") = body.to_string();
+    }
+
+    fn answer(&self, status: StatusCode) {
+        *self.state.status.lock().expect("lock") = status;
+    }
+
+    fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn signer() -> Signer {
+    Signer::generate(&[Algorithm::Es256]).expect("a key")
+}
+
+fn token(signer: &Signer) -> String {
+    signer.sign(Algorithm::Es256, "at+jwt", &json!({})).expect("signs")
+}
+
+#[tokio::test]
+async fn keys_are_fetched_and_kept() {
+    let signer = signer();
+    let issuer = Issuer::start(&signer).await;
+    let keys = issuer.keys();
+    assert!(!keys.ready());
+    keys.refresh().await.expect("fetches");
+    assert!(keys.ready());
+    for _ in 0..5 {
+        assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()));
+    }
+    assert_eq!(issuer.requests(), 1);
+    assert_eq!(keys.age(), Some(Duration::ZERO));
+    let generation = keys.current().generation();
+    keys.refresh().await.expect("fetches");
+    assert_eq!(keys.current().generation(), generation, "the same keys are no new generation");
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_fetched_once_for_all_who_ask() {
+    let (old, new) = (signer(), signer());
+    let issuer = Issuer::start(&old).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    issuer.publish(serde_json::to_string(&new.jwks()).expect("json"));
+    issuer.clock.advance(5 * SECOND);
+
+    issuer.state.held.store(true, Ordering::SeqCst);
+    let token = token(&new);
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let (keys, token) = (Arc::clone(&keys), token.clone());
+            tokio::spawn(async move { decode_for_tests(&token, &keys).await })
+        })
+        .collect();
+    while issuer.requests() < 2 {
+        tokio::task::yield_now().await;
+    }
+    issuer.state.permits.add_permits(50);
+    for one in waiting {
+        assert_eq!(one.await.expect("ends"), Ok(()));
+    }
+    assert_eq!(issuer.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_costs_the_issuer_next_to_nothing() {
+    let known = signer();
+    let issuer = Issuer::start(&known).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    let strangers: Vec<String> = (0..20).map(|_| token(&signer())).collect();
+    // Ten minutes of twenty forged tokens a second.
+    for second in 0..600 {
+        issuer.clock.advance(SECOND);
+        for stranger in &strangers {
+            let answer = decode_for_tests(stranger, &keys).await;
+            assert_eq!(answer, Err(VerifyError::UnknownKey), "after {second} s");
+        }
+    }
+    assert_eq!(decode_for_tests(&token(&known), &keys).await, Ok(()));
+    assert!((2..=121).contains(&issuer.requests()), "{}", issuer.requests());
+
+    // One name again and again: once a minute.
+    let before = issuer.requests();
+    for _ in 0..600 {
+        issuer.clock.advance(SECOND);
+        assert!(decode_for_tests(&strangers[0], &keys).await.is_err());
+    }
+    assert!((9..=11).contains(&(issuer.requests() - before)), "{}", issuer.requests() - before);
+}
+
+#[tokio::test]
+async fn a_key_that_was_missing_is_found_when_it_appears() {
+    let (old, new) = (signer(), signer());
+    let issuer = Issuer::start(&old).await;
+    let keys = issuer.keys();
+    issuer.clock.advance(5 * SECOND);
+    assert_eq!(decode_for_tests(&token(&new), &keys).await, Err(VerifyError::UnknownKey));
+    issuer.publish(serde_json::to_string(&new.jwks()).expect("json"));
+    issuer.clock.advance(59 * SECOND);
+    assert_eq!(decode_for_tests(&token(&new), &keys).await, Err(VerifyError::UnknownKey));
+    issuer.clock.advance(SECOND);
+    assert_eq!(decode_for_tests(&token(&new), &keys).await, Ok(()));
+}
+
+#[tokio::test]
+async fn keys_outlive_an_outage_for_a_day_and_no_longer() {
+    let signer = signer();
+    let issuer = Issuer::start(&signer).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    for (status, body) in [
+        (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+        (StatusCode::FOUND, String::new()),
+        (StatusCode::OK, "<html>".to_owned()),
+        (StatusCode::OK, r#"{"keys":[]}"#.to_owned()),
+        (StatusCode::OK, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}"#.to_owned()),
+        (StatusCode::OK, r#"{"keys":[1]}"#.to_owned()),
+        (StatusCode::OK, format!(r#"{{"keys":[],"pad":"{}"}}"#, "x".repeat(300_000))),
+    ] {
+        issuer.answer(status);
+        issuer.publish(&body);
+        assert!(keys.refresh().await.is_err(), "{status} {:.40}", body);
+        assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()));
+    }
+    issuer.clock.advance(24 * 3600 * SECOND);
+    assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()));
+    issuer.clock.advance(SECOND);
+    assert!(!keys.ready());
+    assert_eq!(decode_for_tests(&token(&signer), &keys).await, Err(VerifyError::KeysStale));
+
+    issuer.answer(StatusCode::OK);
+    issuer.publish(serde_json::to_string(&signer.jwks()).expect("json"));
+    issuer.clock.advance(5 * SECOND);
+    assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()), "and it recovers by itself");
+}
+
+#[tokio::test]
+async fn no_key_ever_loaded_is_another_thing_than_a_bad_token() {
+    let signer = signer();
+    let issuer = Issuer::start(&signer).await;
+    issuer.answer(StatusCode::BAD_GATEWAY);
+    let keys = issuer.keys();
+    let answer = decode_for_tests(&token(&signer), &keys).await;
+    assert_eq!(answer, Err(VerifyError::KeysNeverLoaded));
+    assert!(answer.is_err_and(VerifyError::is_unavailable));
+    assert_eq!(keys.age(), None);
+    for _ in 0..50 {
+        let _ = decode_for_tests(&token(&signer), &keys).await;
+    }
+    assert_eq!(issuer.requests(), 1, "waiting requests don't storm an issuer that is down");
+    issuer.answer(StatusCode::OK);
+    issuer.clock.advance(5 * SECOND);
+    assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_background_loads_the_keys_and_ends_with_the_role() {
+    let signer = signer();
+    let issuer = Issuer::start(&signer).await;
+    let keys = issuer.keys();
+    let shutdown = Shutdown::new();
+    let running = {
+        let (keys, shutdown) = (Arc::clone(&keys), shutdown.clone());
+        tokio::spawn(async move { keys.run(shutdown).await })
+    };
+    while !keys.ready() {
+        tokio::task::yield_now().await;
+    }
+    shutdown.request();
+    running.await.expect("ends");
+    IssuerKeys::fixed(&signer.jwks()).run(Shutdown::new()).await;
+}
+
+#[tokio::test]
+async fn the_way_to_the_keys_must_be_safe() {
+    let clock = || -> Arc<dyn Clock> { Arc::new(haetae_base::clock::SystemClock) };
+    let set_up = |url: &str, options| {
+        IssuerKeys::fetched(url.parse().expect("a URL"), options, clock()).map(|_| ())
+    };
+    for url in [
+        "https://issuer.example/jwks",
+        "http://127.0.0.1:1/",
+        "http://localhost:1/",
+        "http://[::1]:1/",
+    ] {
+        assert!(set_up(url, FetchOptions::default()).is_ok(), "{url}");
+    }
+    for url in [
+        "http://issuer.example/jwks",
+        "http://127.0.0.1.evil.example/",
+        "http://localhost.evil.example/",
+        "http://10.0.0.1/",
+        "ftp://localhost/",
+        "file:///etc/passwd",
+        "data:text/plain,{}",
+    ] {
+        let refused = set_up(url, FetchOptions::default());
+        assert!(matches!(refused, Err(SetupError::Insecure(_))), "{url}");
+    }
+    let open = FetchOptions { plain_http: true, ..FetchOptions::default() };
+    assert!(set_up("http://auth:8081/oauth2/jwks", open).is_ok());
+    assert!(set_up("ftp://auth/", open).is_err());
+}
+
+#[test]
+fn pauses_vary_but_never_grow() {
+    for _ in 0..1000 {
+        let pause = jittered(Duration::from_secs(300));
+        assert!((Duration::from_secs(270)..=Duration::from_secs(300)).contains(&pause));
+    }
+    assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
+}

@@ -105,7 +105,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
 /// A ring in memory: for tests, and the reference for what an adapter of a database has to do.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<StoredRing>);
+pub struct MemoryStore(pub(super) Mutex<StoredRing>);
 
 #[async_trait]
 impl KeyStore for MemoryStore {

@@ -138,30 +138,26 @@ impl SigningKey {
         }
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&claims, &mut token);
-        let failed = || SignError::Sign(self.jwk.alg);
-        match &self.pair {
-            Pair::Es256(pair) => {
-                let signature =
-                    pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(|_| failed())?;
-                append(&mut token, signature.as_ref());
-            }
+        let signature = self.signature(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+
+    /// The signature over `message`, in the form of RFC 7518 3.
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let failed = |_| SignError::Sign(self.jwk.alg);
+        // The library takes no notice of the generator it is given: it has its own.
+        let random = SystemRandom::new();
+        Ok(match &self.pair {
+            Pair::Es256(pair) => pair.sign(&random, message).map_err(failed)?.as_ref().to_vec(),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(
-                    &RSA_PKCS1_SHA256,
-                    &SystemRandom::new(),
-                    token.as_bytes(),
-                    &mut signature,
-                )
-                .map_err(|_| failed())?;
-                append(&mut token, &signature);
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
+                signature
             }
-            Pair::EdDsa(pair) => {
-                let signature = pair.try_sign(token.as_bytes()).map_err(|_| failed())?;
-                append(&mut token, signature.as_ref());
-            }
-        }
-        Ok(token)
+            Pair::EdDsa(pair) => pair.try_sign(message).map_err(failed)?.as_ref().to_vec(),
+        })
     }
 
     fn new(pair: Pair) -> Option<Self> {
@@ -200,11 +196,6 @@ fn encode_header(algorithm: Algorithm, typ: &str, kid: &str, into: &mut String) 
     // A struct of three strings always serialises.
     let header = serde_json::to_vec(&Header { alg: algorithm.as_str(), typ, kid });
     URL_SAFE_NO_PAD.encode_string(header.unwrap_or_default(), into);
-}
-
-fn append(token: &mut String, signature: &[u8]) {
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, token);
 }
 
 /// The keys that sign now: one an algorithm. A snapshot; take a new one from the ring for each token, so

@@ -108,3 +108,6 @@ impl fmt::Debug for IdVerifier {
         formatter.debug_struct("IdVerifier").field("expect", &self.expect).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
