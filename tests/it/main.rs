@@ -1,4 +1,9 @@
 //! The black-box tests: one binary, every test with a stack of its own.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    reason = "tests measure real time, and a table of cases is as long as its cases"
+)]
 
 /// Makes two tests of each `async fn NAME(database: Database)`: one on SQLite, one on PostgreSQL.
 #[cfg(test)]
@@ -22,16 +27,36 @@ macro_rules! on_both_databases {
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod browser_session;
+#[cfg(test)]
+mod browser_walk;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod flights;
+#[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod forged_tokens;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod main_path;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod oversell;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
+mod second_factor;
+#[cfg(test)]
 mod smuggling;
+#[cfg(test)]
+mod worker_crash;

@@ -27,7 +27,7 @@ pub async fn exchange(address: SocketAddr, parts: &[&[u8]], quiet: Duration) -> 
         }
     }
     let mut answer = Vec::new();
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = vec![0; 16 * 1024];
     while let Ok(Ok(read)) = tokio::time::timeout(quiet, stream.read(&mut buffer)).await {
         if read == 0 {
             break;
@@ -79,7 +79,7 @@ impl Recorder {
 /// smuggling aims at. It reads a body only as far as one Content-Length or a chunked body says.
 async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = Vec::new();
-    let mut chunk = [0; 16 * 1024];
+    let mut chunk = vec![0; 16 * 1024];
     loop {
         while let Some(end) = end_of_request(&buffer) {
             buffer.drain(..end);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -101,6 +102,8 @@ pub struct Instance {
     pub pid: u32,
     /// The roles by name.
     pub roles: BTreeMap<String, RoleProcess>,
+    /// The private Redis.
+    pub redis_pid: Option<u32>,
 }
 
 /// One running role.
@@ -342,17 +345,28 @@ impl Stack {
         self.folder.path().join("up.log")
     }
 
-    /// The log of `up` and of its children.
-    pub fn log(&self) -> String {
-        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// Every log, `up`'s own first, by name.
+    pub fn logs(&self) -> Vec<(String, String)> {
+        let read = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = std::fs::read(path).unwrap_or_default();
+            (name, String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let mut logs = vec![read(&self.log_path())];
+        let folder = std::fs::read_dir(self.data_dir().join("logs"));
+        logs.extend(folder.into_iter().flatten().flatten().map(|entry| read(&entry.path())));
+        logs
     }
 
-    /// The last `lines` lines of the log.
+    /// The last `lines` lines of each log.
     pub fn log_tail(&self, lines: usize) -> String {
-        let log = self.log();
-        let all: Vec<&str> = log.lines().collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
+        let mut text = String::new();
+        for (name, log) in self.logs() {
+            let all: Vec<&str> = log.lines().collect();
+            let tail = all[all.len().saturating_sub(lines)..].join("\n");
+            let _infallible = writeln!(text, "== {name}\n{tail}");
+        }
+        text
     }
 
     /// What `instance.json` says at this moment.
@@ -532,7 +546,16 @@ impl Stack {
     /// Ends `up` and everything under it with SIGKILL, as a power cut would.
     pub fn kill_everything(&mut self) {
         if let Some(mut up) = self.up.take() {
+            // Redis has a process group of its own, out of reach of a terminal's Ctrl-C.
+            let redis = std::fs::read(self.data_dir().join("instance.json"))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Instance>(&bytes).ok())
+                .and_then(|instance| instance.redis_pid)
+                .map(process_group);
             send_signal("KILL", &format!("-{}", up.id()));
+            if let Some(group) = redis.filter(|group| *group > 1) {
+                send_signal("KILL", &format!("-{group}"));
+            }
             let _status = up.wait();
             reaper::drop_group(up.id());
         }
@@ -583,7 +606,7 @@ impl Extra {
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- log of the stack\n{}\n---", self.log_tail(80));
+            eprintln!("--- log of the stack\n{}\n---", self.log_tail(40));
         }
         self.kill_everything();
     }
@@ -593,6 +616,13 @@ impl Drop for Stack {
 pub fn send_signal(signal: &str, pid: &str) {
     let _status =
         Command::new("kill").args(["-s", signal, "--", pid]).stderr(Stdio::null()).status();
+}
+
+/// The process group of `pid`, 0 when there is no such process.
+fn process_group(pid: u32) -> u32 {
+    let output = Command::new("ps").args(["-o", "pgid=", "-p", &pid.to_string()]).output();
+    let output = output.expect("ps starts");
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0)
 }
 
 /// A port below the range of ephemeral ports, not given out before in this run.

@@ -1,0 +1,325 @@
+//! The command line as a person meets it: what goes wrong is said in one clear line, and what works beside a
+//! running instance works at once.
+
+use std::{net::TcpListener, os::unix::fs::PermissionsExt, time::Duration};
+
+use haetae_tests::{
+    agent::Agent,
+    api::Api,
+    binary::{run, run_in},
+    oidc::{self, Client},
+    shop::Shop,
+    stack::{Options, Role, Stack},
+    token::Token,
+    wait,
+};
+use serde_json::Value;
+
+/// A folder with a file `haetae.toml`.
+fn with_config(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("haetae.toml"), text).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn helps_and_tells_its_version() {
+    assert!(run(&["--version"], &[]).await.ok().starts_with("haetae "));
+    let help = run(&["--help"], &[]).await.ok();
+    for command in [
+        "up",
+        "gateway",
+        "auth",
+        "reservation",
+        "worker",
+        "migrate",
+        "config",
+        "keys",
+        "user",
+        "client",
+        "session",
+        "inventory",
+        "audit",
+    ] {
+        assert!(help.contains(command), "{command} is not in the help");
+    }
+    for wrong in
+        [&["dance"][..], &["up", "--fly"], &["user"], &["config", "check", "x", "y", "z"], &[]]
+    {
+        let finished = run(wrong, &[]).await;
+        assert_eq!(finished.code, Some(2), "{wrong:?}: {finished:?}");
+        assert!(!finished.stderr.contains("panicked"), "{finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn checks_a_configuration() {
+    let good = with_config("[gateway]\nlisten = \"127.0.0.1:0\"\n");
+    run_in(good.path(), &["config", "check", "--config", "haetae.toml"], &[]).await.ok();
+    // Every mistake at once, each with its file and line.
+    let bad = with_config(
+        "[gateway]\nlisten = \"nowhere\"\nlisen = \"127.0.0.1:1\"\n\n[auth.tokens]\naccess = \"soon\"\n\n[reservation]\npartitions = -1\n",
+    );
+    let error =
+        run_in(bad.path(), &["config", "check", "--config", "haetae.toml"], &[]).await.refused();
+    for line in [2, 3, 6, 9] {
+        assert!(error.contains(&format!("haetae.toml:{line}")), "line {line}: {error}");
+    }
+    assert!(error.contains("lisen"), "{error}");
+    let broken = with_config("[gateway\n");
+    let error =
+        run_in(broken.path(), &["config", "check", "--config", "haetae.toml"], &[]).await.refused();
+    assert!(error.contains("haetae.toml:1"), "{error}");
+    let error = run(&["config", "check", "--config", "/nowhere/haetae.toml"], &[]).await.refused();
+    assert!(error.contains("/nowhere/haetae.toml"), "{error}");
+    for (name, value) in [
+        ("HAETAE__GATEWAY__LISEN", "127.0.0.1:1"),
+        ("HAETAE__GATEWAY__LISTEN", "nowhere"),
+        ("HAETAE__AUTH__PASSWORD__MIN_LENGTH", "3"),
+    ] {
+        let finished = run_in(good.path(), &["config", "check"], &[(name, value)]).await;
+        let error = finished.refused();
+        assert!(
+            error.contains(name)
+                || error.to_lowercase().contains(&name[8..].replace("__", ".").to_lowercase()),
+            "{name}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn prints_a_configuration_without_its_secrets() {
+    let folder = with_config(
+        "public_url = \"http://localhost:1234\"\n[redis]\nurl = \"redis://:hunter2@localhost/0\"\n[keys]\nmaster_key = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"\n",
+    );
+    let environment = [("HAETAE__DATABASE__AUTH_URL", "postgres://ann:s3cret@db/haetae")];
+    let printed =
+        run_in(folder.path(), &["config", "print", "--config", "haetae.toml"], &environment)
+            .await
+            .ok();
+    assert!(printed.contains("http://localhost:1234"), "{printed}");
+    for secret in ["hunter2", "AAECAwQF", "s3cret"] {
+        assert!(!printed.contains(secret), "{secret} is printed");
+    }
+    let schema: Value = serde_json::from_str(&run(&["config", "schema"], &[]).await.ok()).unwrap();
+    assert!(schema["properties"]["gateway"].is_object(), "{schema}");
+}
+
+#[tokio::test]
+async fn says_what_to_do_when_it_cannot_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let free = [
+        ("HAETAE__GATEWAY__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__GATEWAY__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__AUTH__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__AUTH__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__RESERVATION__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__RESERVATION__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("HAETAE__WORKER__ADMIN__LISTEN", "127.0.0.1:0"),
+    ];
+    let with = |more: &[(&'static str, String)]| {
+        let mut all: Vec<(&str, String)> =
+            free.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        all.extend(more.iter().cloned());
+        all
+    };
+    let up = async |more: &[(&'static str, String)]| {
+        let all = with(more);
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run(&["up", "--demo", "--data-dir", data], &all).await.refused()
+    };
+    // A port in use, of each role.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for name in [
+        "HAETAE__GATEWAY__LISTEN",
+        "HAETAE__AUTH__LISTEN",
+        "HAETAE__RESERVATION__LISTEN",
+        "HAETAE__WORKER__ADMIN__LISTEN",
+    ] {
+        let error = up(&[(name, address.clone())]).await;
+        assert!(error.contains(&address), "{name}: {error}");
+    }
+    // No redis-server anywhere.
+    let empty = tempfile::tempdir().unwrap();
+    let error = up(&[("PATH", empty.path().to_str().unwrap().to_owned())]).await;
+    assert!(error.contains("redis-server") && error.contains("install"), "{error}");
+    // A database that is not there.
+    let error =
+        up(&[("HAETAE__DATABASE__AUTH_URL", "postgres://nobody@127.0.0.1:1/nothing".to_owned())])
+            .await;
+    assert!(error.contains("127.0.0.1:1") || error.contains("database"), "{error}");
+    assert!(!error.contains("hunter2"));
+    // A Redis that is not there.
+    let error = up(&[("HAETAE__REDIS__URL", "redis://:hunter2@127.0.0.1:1".to_owned())]).await;
+    assert!(error.to_lowercase().contains("redis") && !error.contains("hunter2"), "{error}");
+    // A folder that cannot be one.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let inside = file.join("data");
+    let error = run(&["up", "--data-dir", inside.to_str().unwrap()], &free).await.refused();
+    assert!(error.contains("file"), "{error}");
+    // One line, for a person, each time: the last error is no wall of text.
+    assert!(error.lines().count() <= 6, "{error}");
+}
+
+#[tokio::test]
+async fn guards_what_is_there() {
+    let mut stack = Stack::start(Options::default()).await;
+    let mode = |name: &str| {
+        std::fs::metadata(stack.data_dir().join(name))
+            .unwrap_or_else(|_| panic!("{name}"))
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    for name in ["demo.json", "master.key", "instance.json"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    // A second `up` on the same folder.
+    let second = stack.cli(&["up"]).await.refused();
+    assert!(
+        second.contains("runs") || second.contains("running") || second.contains("in use"),
+        "{second}"
+    );
+    // No secret in any log.
+    let demo = stack.demo().clone();
+    Client::mobile(&stack).sign_in(&Agent::new(), &demo.users[0]).await;
+    for (name, log) in stack.logs() {
+        for client in &demo.clients {
+            assert!(
+                client.client_secret.as_ref().is_none_or(|secret| !log.contains(secret.as_str())),
+                "{name}"
+            );
+        }
+        assert!(!log.contains("eyJ"), "a token in {name}");
+        if name != "up.log" {
+            assert!(
+                demo.users.iter().all(|user| !log.contains(&user.password)),
+                "a password in {name}"
+            );
+        }
+    }
+    stack.stop().await;
+    // --demo does not touch what is no demo.
+    let other = Stack::start(Options { demo: false, ..Options::default() }).await;
+    other.cli(&["user", "create", "ann", "--password-stdin"]).await;
+    let created = other.cli(&["user", "list"]).await.ok();
+    drop(other);
+    assert!(!created.contains("demo"), "{created}");
+}
+
+#[tokio::test]
+async fn looks_after_users_clients_and_sessions() {
+    let shop = Shop::open(Options::default()).await;
+    let listed = shop.stack.cli(&["user", "list"]).await.ok();
+    for name in ["demo", "guest", "admin"] {
+        assert!(listed.contains(name), "{listed}");
+    }
+    // A disabled person is out at once, and cannot come back in.
+    let guest = shop.stack.demo().user("guest").clone();
+    let tokens = shop.mobile.sign_in(&Agent::new(), &guest).await;
+    let caller = Api::bearer(&shop.stack, &tokens.access_token);
+    assert_eq!(caller.get("reservations").await.status, 200);
+    shop.stack.cli(&["user", "disable", "guest"]).await.ok();
+    wait::until_true("a disabled person is out", Duration::from_secs(3), async || {
+        caller.get("reservations").await.status == 401
+    })
+    .await;
+    oidc::refused(
+        &shop.mobile.refresh(tokens.refresh_token.as_ref().unwrap()).await,
+        400,
+        "invalid_grant",
+    );
+    let agent = Agent::new();
+    let page = agent.open(shop.mobile.request("openid", &[]).url).await;
+    let form = page.form_with("password").unwrap();
+    let page = agent
+        .submit(&page, &form.with("username", "guest").with("password", &guest.password))
+        .await;
+    assert!(!page.status.is_redirection(), "{:?}", page.location());
+    assert_eq!(shop.customer.get("reservations").await.status, 200, "the control: another person");
+    // Sessions can be seen and ended.
+    let sessions = shop.stack.cli(&["session", "list"]).await.ok();
+    let sid = Token::read(&shop.tokens.access_token).claims["sid"].as_str().unwrap().to_owned();
+    assert!(sessions.contains(&sid), "{sessions}");
+    shop.stack.cli(&["session", "revoke", &sid]).await.ok();
+    wait::until_true("the session is out", Duration::from_secs(3), async || {
+        shop.customer.get("reservations").await.status == 401
+    })
+    .await;
+    // A client from a file of RFC 7591 metadata, usable at once.
+    let file = shop.stack.folder().join("clients.json");
+    std::fs::write(
+        &file,
+        r#"[{"client_id":"imported","client_secret":"a long secret of the importer","client_name":"Imported",
+            "grant_types":["client_credentials"],"scope":"inventory:write","token_endpoint_auth_method":"client_secret_basic"}]"#,
+    )
+    .unwrap();
+    shop.stack.cli(&["client", "import", file.to_str().unwrap()]).await.ok();
+    assert!(shop.stack.cli(&["client", "list"]).await.ok().contains("imported"));
+    let mut imported = shop.mobile.clone();
+    imported.client_id = "imported".to_owned();
+    imported.client_secret = Some("a long secret of the importer".to_owned());
+    let page = imported.client_credentials_page("inventory:write").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    std::fs::write(&file, r#"[{"client_id":"x","grant_types":["telepathy"]}]"#).unwrap();
+    shop.stack.cli(&["client", "import", file.to_str().unwrap()]).await.refused();
+    // All of it stands in the audit trail.
+    let audit = shop.stack.cli(&["audit"]).await.ok();
+    assert!(audit.lines().count() >= 5, "{audit}");
+    assert!(!audit.contains(&guest.password));
+}
+
+#[tokio::test]
+async fn keys_rotate_without_anybody_noticing() {
+    let shop = Shop::open(Options::default()).await;
+    let kid = |token: &str| Token::read(token).header["kid"].as_str().unwrap().to_owned();
+    let before = kid(&shop.tokens.access_token);
+    let listed = shop.stack.cli(&["keys", "list"]).await.ok();
+    assert!(listed.contains(&before), "{listed}");
+    shop.stack.cli(&["keys", "rotate"]).await.ok();
+    // Both keys are good while the new one takes over.
+    let fresh = wait::until("a new key signs", Duration::from_mins(1), async || {
+        assert_eq!(shop.customer.get("reservations").await.status, 200, "the old key is good");
+        let tokens = shop.mobile.sign_in(&shop.agent, shop.stack.demo().user("demo")).await;
+        let caller = Api::bearer(&shop.stack, &tokens.access_token);
+        assert_eq!(caller.get("reservations").await.status, 200, "the new key is known at once");
+        (kid(&tokens.access_token) != before).then_some(caller)
+    })
+    .await;
+    // A revoked key takes its tokens with it; the others live.
+    shop.stack.cli(&["keys", "revoke", &before]).await.ok();
+    wait::until_true("the tokens of a revoked key are out", Duration::from_mins(1), async || {
+        shop.customer.get("reservations").await.status == 401
+    })
+    .await;
+    assert_eq!(fresh.get("reservations").await.status, 200);
+    let published = shop.mobile.jwks().await;
+    assert!(!published.to_string().contains(&before), "a revoked key is not published");
+    shop.stack.cli(&["keys", "revoke", "kid_nobody"]).await.refused();
+}
+
+/// Each role alone, as in production: it says that it is ready, serves its admin listener, and stops.
+#[tokio::test]
+async fn a_role_runs_alone() {
+    let shop = Shop::open(Options::default()).await;
+    let worker = shop.stack.second_worker().await;
+    assert!(Stack::resident_kib(worker.pid()) > 0);
+    for role in Role::ALL {
+        assert_eq!(shop.stack.readiness(role).await, 200, "{role:?}");
+        let metrics = haetae_tests::agent::http()
+            .get(shop.stack.admin_url(role, "/metrics"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(metrics.status(), 200);
+        let text = metrics.text().await.unwrap();
+        assert!(text.contains("haetae_"), "{role:?} measures nothing: {text}");
+        println!("{role:?}: {} KiB resident", Stack::resident_kib(shop.stack.pid(role)));
+    }
+}

@@ -1,0 +1,117 @@
+//! Stopping and starting: gracefully, by SIGKILL, and what must still be there afterwards.
+
+use std::time::Duration;
+
+use haetae_tests::{
+    agent::Agent,
+    api::{self, Api},
+    oidc,
+    shop::Shop,
+    stack::{Database, Options, Role, Stack},
+    wait,
+};
+
+/// A power cut, then `up` again on the same folder: sessions, tokens, reservations and stock are there.
+async fn survives(database: Database, end: impl AsyncFnOnce(&mut Stack)) {
+    let mut shop = Shop::open(Options::on(database).keeping_ports()).await;
+    let item = shop.service.create_item("Durable", 9).await;
+    let held = api::id(&shop.customer.reserve(&[(&item, 2)], None, None).await);
+    shop.customer.settled(&held, &["held"]).await;
+    let mut accepted = Vec::new();
+    for _ in 0..4 {
+        let page = shop.customer.reserve(&[(&item, 1)], Some("tok_visa"), None).await;
+        assert_eq!(page.status, 202, "{}", page.body);
+        accepted.push(api::id(&page));
+    }
+    let revoked = shop.mobile.sign_in(&Agent::new(), shop.stack.demo().user("guest")).await;
+    shop.mobile.revoke(&revoked.access_token).await;
+    let secrets = shop.stack.demo().user("demo").password.clone();
+    end(&mut shop.stack).await;
+    shop.stack.start_up().await;
+    println!("second start: {:?}", shop.stack.start_time);
+    assert_eq!(shop.stack.demo().user("demo").password, secrets, "demo.json is written once");
+    // The token of before, the refresh token of before, the single sign-on of before.
+    assert_eq!(shop.customer.get("reservations").await.status, 200);
+    Api::bearer(&shop.stack, &revoked.access_token).get("reservations").await.problem(401);
+    let next =
+        oidc::tokens(&shop.mobile.refresh(shop.tokens.refresh_token.as_ref().unwrap()).await);
+    assert_eq!(Api::bearer(&shop.stack, &next.access_token).get("reservations").await.status, 200);
+    let silent = shop.mobile.request("openid", &[("prompt", "none")]);
+    let demo = shop.stack.demo().user("demo");
+    let answer = shop.mobile.authorize(&shop.agent, &silent, demo, None).await;
+    assert!(answer.iter().any(|(name, _)| name == "code"), "{answer:?}");
+    for id in &accepted {
+        shop.customer.settled(id, &["confirmed"]).await;
+    }
+    shop.customer.settled(&held, &["held"]).await;
+    let now = shop.customer.item(&item).await;
+    assert_eq!((now["available"].as_u64(), now["held"].as_u64()), (Some(3), Some(2)), "{now}");
+}
+
+#[tokio::test]
+async fn a_power_cut_loses_nothing_on_sqlite() {
+    survives(Database::Sqlite, async |stack| {
+        // The append-only file is written once a second.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        stack.kill_everything();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_power_cut_loses_nothing_on_postgres() {
+    survives(Database::Postgres, async |stack| {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        stack.kill_everything();
+    })
+    .await;
+}
+
+/// `up` alone is killed: its children notice, and the next `up` takes over their Redis.
+#[tokio::test]
+async fn a_killed_supervisor_leaves_no_orphans() {
+    survives(Database::Sqlite, async |stack| {
+        let pids: Vec<u32> = Role::ALL.iter().map(|role| stack.pid(*role)).collect();
+        stack.kill_up_alone();
+        wait::until_true(
+            "the roles end without their supervisor",
+            Duration::from_secs(20),
+            async || pids.iter().all(|pid| Stack::resident_kib(*pid) == 0),
+        )
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_is_graceful_and_complete() {
+    survives(Database::Sqlite, async |stack| {
+        let mut pids: Vec<u32> = Role::ALL.iter().map(|role| stack.pid(*role)).collect();
+        pids.push(stack.redis().pid().await);
+        let (code, took) = stack.stop().await;
+        assert_eq!(code, Some(0));
+        assert!(took < Duration::from_secs(15), "it took {took:?}");
+        for pid in pids {
+            assert_eq!(Stack::resident_kib(pid), 0, "{pid} is still there");
+        }
+    })
+    .await;
+}
+
+/// Requests under way are finished while the gateway stops.
+#[tokio::test]
+async fn a_stop_finishes_what_is_under_way() {
+    let mut shop = Shop::open(Options::default()).await;
+    let item = shop.service.create_item("Slow", 1).await;
+    // Waits for a confirmation that does not come: three seconds under way.
+    let customer = shop.customer.clone();
+    let held = api::id(&customer.reserve(&[(&item, 1)], None, None).await);
+    customer.settled(&held, &["held"]).await;
+    shop.stack.signal(Role::Worker, "STOP");
+    let waiting = tokio::spawn(async move { customer.reserve(&[(&item, 1)], None, Some(2)).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (stopped, answer) = tokio::join!(shop.stack.stop(), waiting);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 202, "accepted, and answered: {}", answer.body);
+    assert_eq!(stopped.0, Some(0));
+}
