@@ -1,0 +1,128 @@
+//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header-07): which request a key stands for, and
+//! what was answered. Only a committed outcome has a row, so a crash before the commit frees the key.
+
+use haetae_base::clock::Timestamp;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+
+use super::{Store, StoreError};
+use crate::domain::reservation::ReservationId;
+
+/// What was answered to the first request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// A key that was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    /// The fingerprint of the request that used it.
+    pub fingerprint: String,
+    /// The reservation that came of it.
+    pub reservation: ReservationId,
+    /// What was answered. `None` when nobody lived to answer.
+    pub answer: Option<Answer>,
+}
+
+#[derive(FromQueryResult)]
+struct KeyRow {
+    fingerprint: String,
+    reservation_id: String,
+    answer_status: Option<i64>,
+    answer: Option<String>,
+}
+
+impl Store {
+    /// What this subject's key stands for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_key(&self, subject: &str, key: &str) -> Result<Option<UsedKey>, StoreError> {
+        self.find_key_on(&self.sql.read, subject, key).await
+    }
+
+    pub(super) async fn find_key_on(
+        &self,
+        on: &impl ConnectionTrait,
+        subject: &str,
+        key: &str,
+    ) -> Result<Option<UsedKey>, StoreError> {
+        let row: Option<KeyRow> = self
+            .one(
+                on,
+                "SELECT fingerprint, reservation_id, answer_status, answer FROM idempotency_keys \
+                 WHERE subject = $1 AND idempotency_key = $2",
+                [subject.to_owned().into(), key.to_owned().into()],
+            )
+            .await?;
+        row.map(|row| {
+            let wrong = |column| StoreError::Inconsistent {
+                table: "idempotency_keys",
+                column,
+                id: row.reservation_id.clone(),
+            };
+            let answer = match (row.answer_status, &row.answer) {
+                (Some(status), Some(body)) => Some(Answer {
+                    status: u16::try_from(status).map_err(|_| wrong("answer_status"))?,
+                    body: body.clone(),
+                }),
+                _ => None,
+            };
+            Ok(UsedKey {
+                reservation: row.reservation_id.parse().map_err(|_| wrong("reservation_id"))?,
+                fingerprint: row.fingerprint,
+                answer,
+            })
+        })
+        .transpose()
+    }
+
+    /// Keeps what was answered, unless something was kept already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_answer(
+        &self,
+        subject: &str,
+        key: &str,
+        answer: &Answer,
+    ) -> Result<(), StoreError> {
+        let transaction = self.sql.begin_write().await?;
+        // No row changes when another process was faster; then its answer is the one that counts.
+        self.execute(
+            &transaction,
+            "UPDATE idempotency_keys SET answer_status = $3, answer = $4 \
+             WHERE subject = $1 AND idempotency_key = $2 AND answer_status IS NULL",
+            [
+                subject.to_owned().into(),
+                key.to_owned().into(),
+                i64::from(answer.status).into(),
+                answer.body.clone().into(),
+            ],
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets the keys that were used before `horizon`, some thousand at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge_keys(&self, horizon: Timestamp) -> Result<u64, StoreError> {
+        let transaction = self.sql.begin_write().await?;
+        let gone = self
+            .execute(
+                &transaction,
+                "DELETE FROM idempotency_keys WHERE (subject, idempotency_key) IN (SELECT subject, \
+                 idempotency_key FROM idempotency_keys WHERE created_at < $1 LIMIT 10000)",
+                [horizon.as_millis().into()],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(gone)
+    }
+}

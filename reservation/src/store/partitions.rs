@@ -1,0 +1,62 @@
+//! Who owns which partition, as SQL knows it: taking one raises its fence, for good.
+
+use haetae_base::clock::Timestamp;
+
+use super::{Number, Store, StoreError};
+use crate::domain::fence::{Fence, Partition};
+
+impl Store {
+    /// Takes the partition for `owner` and returns its new fence. It waits for the transaction of the
+    /// owner before, if one is running, and makes every later one of it fail.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_partition(
+        &self,
+        partition: Partition,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<Fence, StoreError> {
+        let transaction = self.sql.begin_write().await?;
+        let row: Option<Number> = self
+            .one(
+                &transaction,
+                "INSERT INTO partitions (part, fence, owner, taken_at) VALUES ($1, 1, $2, $3) \
+                 ON CONFLICT (part) DO UPDATE SET fence = partitions.fence + 1, \
+                 owner = excluded.owner, taken_at = excluded.taken_at \
+                 RETURNING fence AS number",
+                [
+                    i64::from(partition.number()).into(),
+                    owner.to_owned().into(),
+                    now.as_millis().into(),
+                ],
+            )
+            .await?;
+        transaction.commit().await?;
+        row.and_then(|row| u64::try_from(row.number).ok()).map(Fence::new).ok_or_else(|| {
+            StoreError::Inconsistent {
+                table: "partitions",
+                column: "fence",
+                id: partition.to_string(),
+            }
+        })
+    }
+
+    /// Brings unfinished work of partitions that do not exist any more, since there are only `count`
+    /// now, into those that do. Where work belongs is a matter of who does it, never of what is right.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fold_partitions(&self, count: u16) -> Result<u64, StoreError> {
+        let transaction = self.sql.begin_write().await?;
+        let folded = self
+            .execute(
+                &transaction,
+                "UPDATE reservations SET part = part % $1 WHERE part >= $1 AND due_at IS NOT NULL",
+                [i64::from(count.max(1)).into()],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(folded)
+    }
+}

@@ -1,0 +1,148 @@
+//! Finding inventory items: word by word, each as the beginning of a word, on both databases alike. What
+//! a word is, is decided here and not by either database: the column `terms` holds the words, SQLite
+//! indexes it with FTS5, PostgreSQL as a `tsvector` with GIN.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{DbBackend, Value};
+use serde_json::Value as Json;
+
+use super::{
+    Store, StoreError,
+    inventory::{Description, ITEM, InventoryItem, ItemRow},
+};
+
+/// Words to look for: at most [`Query::MAX_WORDS`], of letters and digits only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query(Vec<String>);
+
+impl Query {
+    /// More words than this find nothing that fewer do not.
+    pub const MAX_WORDS: usize = 8;
+    /// The longest word that is indexed, in characters.
+    pub const MAX_WORD: usize = 40;
+
+    /// The words of a text. `None` when there is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let words: Vec<String> = words(text).take(Self::MAX_WORDS).collect();
+        if words.is_empty() { None } else { Some(Self(words)) }
+    }
+
+    /// `"jfk"* "lax"*`: every word, as a prefix. Words hold no quotes.
+    fn fts5(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| format!("\"{word}\"*")).collect();
+        words.join(" ")
+    }
+
+    /// `'jfk':* & 'lax':*`.
+    fn tsquery(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| format!("'{word}':*")).collect();
+        words.join(" & ")
+    }
+}
+
+/// The column `terms` of an item: each of its words once.
+pub fn terms(about: &Description) -> String {
+    let mut found = BTreeSet::new();
+    let texts = [about.sku.as_deref(), Some(about.name.as_str()), about.description.as_deref()];
+    for text in texts.into_iter().flatten() {
+        found.extend(words(text));
+    }
+    for value in about.attributes.values() {
+        match value {
+            Json::String(text) => found.extend(words(text)),
+            Json::Number(number) => found.extend(words(&number.to_string())),
+            Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => {}
+        }
+    }
+    let mut terms = String::new();
+    for word in found {
+        if !terms.is_empty() {
+            terms.push(' ');
+        }
+        terms.push_str(&word);
+    }
+    terms
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>())
+        .map(|word: String| word.chars().take(Query::MAX_WORD).collect::<String>())
+        .filter(|word| !word.is_empty())
+}
+
+impl Store {
+    /// At most `limit` items after the place `after` in the order of their coming, all of them or those
+    /// that `query` finds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_items(
+        &self,
+        query: Option<&Query>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<InventoryItem>, StoreError> {
+        let page: [Value; 2] = [after.into(), i64::from(limit).into()];
+        let rows: Vec<ItemRow> = match (query, self.backend()) {
+            (None, _) => {
+                let text = format!(
+                    "SELECT {ITEM} FROM inventory v WHERE v.num > $1 ORDER BY v.num LIMIT $2"
+                );
+                self.all(&self.sql.read, text, page).await?
+            }
+            (Some(query), DbBackend::Sqlite) => {
+                // FTS5 walks its index in the order of the row number and stops at the limit.
+                let text = format!(
+                    "SELECT {ITEM} FROM (SELECT s.rowid AS num FROM inventory_search s \
+                     WHERE s.inventory_search MATCH $3 AND s.rowid > $1 ORDER BY s.rowid LIMIT $2) f \
+                     CROSS JOIN inventory v WHERE v.num = f.num ORDER BY v.num"
+                );
+                let [after, limit] = page;
+                self.all(&self.sql.read, text, [after, limit, query.fts5().into()]).await?
+            }
+            (Some(query), _) => {
+                let text = format!(
+                    "SELECT {ITEM} FROM inventory v WHERE v.search @@ $3::tsquery AND v.num > $1 \
+                     ORDER BY v.num LIMIT $2"
+                );
+                let [after, limit] = page;
+                self.all(&self.sql.read, text, [after, limit, query.tsquery().into()]).await?
+            }
+        };
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_are_letters_and_digits_in_any_script() {
+        let query = Query::parse("UA1545  JFK→LAX '); DROP TABLE 서울역!").expect("words");
+        assert_eq!(query.0, ["ua1545", "jfk", "lax", "drop", "table", "서울역"]);
+        assert_eq!(query.tsquery(), "'ua1545':* & 'jfk':* & 'lax':* & 'drop':* & 'table':* & '서울역':*");
+        assert!(Query::parse(" \"*' --").is_none());
+        let many = "w ".repeat(100);
+        assert_eq!(Query::parse(&many).expect("words").0.len(), Query::MAX_WORDS);
+    }
+
+    #[test]
+    fn terms_are_what_a_person_would_type() {
+        let attributes = json!({"carrier": "UA", "distance": 1400, "days": [1, 2], "late": true});
+        let about = Description {
+            sku: Some("UA1545-2013-01-01".to_owned()),
+            name: "UA 1545 EWR → IAH".to_owned(),
+            description: None,
+            price: None,
+            starts_at: None,
+            attributes: attributes.as_object().expect("an object").clone(),
+        };
+        assert_eq!(terms(&about), "01 1400 1545 2013 ewr iah ua ua1545");
+    }
+}

@@ -1,0 +1,198 @@
+//! The heart of the worker: takes what has gathered, applies it in one transaction, and only then says so:
+//! to the queue, to those who wait, and to the payment provider. While one batch is committed the next
+//! one gathers, so batches grow with the load by themselves.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use haetae_base::{redis::Redis, shutdown::Shutdown};
+use tokio::sync::mpsc;
+
+use super::{Ownership, Task, Underway, Worker};
+use crate::{
+    apply_batch::{Applied, Work, apply},
+    crash::crash_point,
+    domain::{fence::Partition, reservation::ReservationId},
+    queue::{
+        changes,
+        stream::{self, Delivery},
+    },
+    saga::{self, Charge},
+};
+
+/// How long open calls of the payment provider may hold up the end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+pub(super) struct Engine {
+    worker: Worker,
+    ownership: Arc<Ownership>,
+    underway: Underway,
+    sender: mpsc::Sender<Task>,
+}
+
+impl Engine {
+    pub(super) const fn new(
+        worker: Worker,
+        ownership: Arc<Ownership>,
+        underway: Underway,
+        sender: mpsc::Sender<Task>,
+    ) -> Self {
+        Self { worker, ownership, underway, sender }
+    }
+
+    /// Runs until shutdown; then until nothing is open any more, or [`FAREWELL`] is over.
+    pub(super) async fn run(self, mut receiver: mpsc::Receiver<Task>, shutdown: &Shutdown) {
+        loop {
+            let first = tokio::select! {
+                biased;
+                task = receiver.recv() => task,
+                () = shutdown.requested() => break,
+            };
+            let Some(first) = first else { return };
+            self.turn(first, &mut receiver, shutdown).await;
+        }
+        let farewell = async {
+            while self.underway.open_calls() > 0 || !receiver.is_empty() {
+                let Some(first) = receiver.recv().await else { return };
+                self.turn(first, &mut receiver, shutdown).await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("payments are left in the middle; the next owner goes on with them");
+        }
+    }
+
+    async fn turn(
+        &self,
+        first: Task,
+        receiver: &mut mpsc::Receiver<Task>,
+        shutdown: &Shutdown,
+    ) {
+        let mut tasks = vec![first];
+        while tasks.len() < self.worker.batch
+            && let Ok(task) = receiver.try_recv()
+        {
+            tasks.push(task);
+        }
+        let mut work = Vec::with_capacity(tasks.len());
+        let mut deliveries = Vec::new();
+        let mut found = Vec::new();
+        for task in tasks {
+            deliveries.extend(task.delivery);
+            if task.found {
+                found.push(task.work.id);
+            }
+            if task.work.answer.is_some() {
+                self.underway.paid(task.work.id);
+                work.push(task.work);
+            } else if !self.underway.is_paying(task.work.id) {
+                work.push(task.work);
+            }
+        }
+        self.apply(work, deliveries, shutdown).await;
+        for id in found {
+            self.underway.taken(id);
+        }
+    }
+
+    async fn apply(&self, work: Vec<Work>, deliveries: Vec<Delivery>, shutdown: &Shutdown) {
+        let mut groups = vec![work];
+        let mut pause = Duration::from_millis(20);
+        let mut stale = std::collections::BTreeSet::new();
+        while let Some(group) = groups.pop() {
+            if group.is_empty() {
+                continue;
+            }
+            let fences = self.ownership.fences();
+            let (clock, policy) = (&self.worker.clock, &self.worker.policy);
+            metrics::histogram!("haetae_reservation_batch_size")
+                .record(u32::try_from(group.len()).unwrap_or(u32::MAX));
+            match apply(&self.worker.store, &fences, &group, policy, clock.now()).await {
+                Ok(applied) => {
+                    stale.extend(applied.stale.iter().copied());
+                    self.after(applied);
+                }
+                Err(error) if error.is_temporary() => {
+                    tracing::warn!(%error, "a batch failed and is tried again");
+                    if shutdown.is_requested() {
+                        // Nothing was acknowledged: the next owner finds all of it.
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                    groups.push(group);
+                }
+                Err(error) => match <[Work; 1]>::try_from(group) {
+                    Ok([work]) => {
+                        tracing::error!(%error, reservation = %work.id, "cannot be worked on");
+                        metrics::counter!("haetae_reservation_contradictions_total").increment(1);
+                    }
+                    // One of them is broken; the others must not suffer for it.
+                    Err(group) => groups.extend(group.into_iter().map(|work| vec![work])),
+                },
+            }
+        }
+        if !stale.is_empty() {
+            self.ownership.lost(&stale);
+        }
+        // What belongs to somebody else by now is theirs to acknowledge.
+        let done: Vec<Delivery> = deliveries
+            .into_iter()
+            .filter(|delivery| !stale.contains(&delivery.partition))
+            .collect();
+        acknowledge(self.worker.redis.clone(), done);
+    }
+
+    fn after(&self, applied: Applied) {
+        let mut latest: HashMap<ReservationId, ()> = HashMap::new();
+        for (id, status) in &applied.changed {
+            latest.insert(*id, ());
+            metrics::counter!("haetae_reservation_states_total", "status" => status.as_str())
+                .increment(1);
+        }
+        let redis = self.worker.redis.clone();
+        let ids: Vec<ReservationId> = latest.into_keys().collect();
+        tokio::spawn(async move {
+            if let Err(error) = changes::publish(&redis, &ids).await {
+                tracing::debug!(%error, "changes are found by those who wait, a moment later");
+            }
+            if !ids.is_empty() {
+                crash_point!("after-publish");
+            }
+        });
+        for (partition, charge) in applied.charges {
+            if self.underway.pays(charge.reservation) {
+                tokio::spawn(ask(self.worker.clone(), partition, charge, self.sender.clone()));
+            }
+        }
+    }
+}
+
+fn acknowledge(redis: Redis, done: Vec<Delivery>) {
+    if done.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        if let Err(error) = stream::acknowledge(&redis, &done).await {
+            tracing::debug!(%error, "queue entries come again and find nothing to do");
+        }
+        crash_point!("after-ack");
+    });
+}
+
+/// Asks the payment provider: no lock is held, no transaction is open.
+async fn ask(worker: Worker, partition: Partition, charge: Charge, sender: mpsc::Sender<Task>) {
+    crash_point!("payment-before-call");
+    let outcome = saga::run(worker.provider.as_ref(), &charge, worker.policy.patience).await;
+    crash_point!("payment-after-call");
+    let answered = !matches!(outcome, crate::domain::payment::Outcome::Unknown { .. });
+    metrics::counter!(
+        "haetae_reservation_payment_calls_total",
+        "call" => charge.call.as_str(),
+        "answered" => if answered { "yes" } else { "no" }
+    )
+    .increment(1);
+    let answer = Some((charge.payment.id, outcome));
+    let work = Work { id: charge.reservation, partition, answer };
+    // Nobody listens any more only when the worker has ended.
+    let _listening = sender.send(Task { work, delivery: None, found: false }).await;
+}
