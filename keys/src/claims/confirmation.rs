@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// the proof, and must refuse it when it knows none of the members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
-    /// The thumbprint of the DPoP key (RFC 9449 6.1).
+    /// The thumbprint of the `DPoP` key (RFC 9449 6.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
     /// The SHA-256 thumbprint of the client certificate (RFC 8705 3.1).

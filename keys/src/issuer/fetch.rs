@@ -36,10 +36,10 @@ impl Default for FetchOptions {
     /// day; three seconds to answer; no plain `http`.
     fn default() -> Self {
         Self {
-            refresh_every: Duration::from_secs(300),
+            refresh_every: Duration::from_mins(5),
             min_interval: Duration::from_secs(5),
-            missing_for: Duration::from_secs(60),
-            max_stale: Duration::from_secs(24 * 3600),
+            missing_for: Duration::from_mins(1),
+            max_stale: Duration::from_hours(24),
             timeout: Duration::from_secs(3),
             plain_http: false,
         }

@@ -38,13 +38,7 @@ impl Policy {
         overlap: Duration,
         token_lifetime: Duration,
     ) -> Self {
-        Self {
-            algorithms,
-            rotate_every,
-            overlap,
-            token_lifetime,
-            slack: Duration::from_secs(5 * 60),
-        }
+        Self { algorithms, rotate_every, overlap, token_lifetime, slack: Duration::from_mins(5) }
     }
 
     /// How long a key must stay published after it stopped signing.

@@ -38,13 +38,11 @@ impl Hash for Fingerprint {
 }
 
 type Entry = Arc<Verified<AccessClaims>>;
+type Kept =
+    Cache<Fingerprint, Entry, UnitWeighter, DigestHasher, DefaultLifecycle<Fingerprint, Entry>>;
 
 /// A bounded cache that keeps what is used.
-pub(super) struct TokenCache(
-    Option<
-        Cache<Fingerprint, Entry, UnitWeighter, DigestHasher, DefaultLifecycle<Fingerprint, Entry>>,
-    >,
-);
+pub(super) struct TokenCache(Option<Kept>);
 
 impl TokenCache {
     /// A cache for about `capacity` tokens; with 0 nothing is kept.

@@ -61,7 +61,7 @@ pub(super) fn claims() -> Value {
 }
 
 /// The claims with some replaced, or removed where the new value is null.
-pub(super) fn claims_with(changes: Value) -> Value {
+pub(super) fn claims_with(changes: &Value) -> Value {
     let mut claims = claims();
     let object = claims.as_object_mut().expect("an object");
     for (name, value) in changes.as_object().expect("an object") {
@@ -95,10 +95,9 @@ pub(super) fn token(key: &SigningKey, claims: &Value) -> String {
 
 #[test]
 fn good_tokens_of_every_algorithm_are_accepted() {
-    let verifier = verifier(&clock(), 0);
+    let judge = verifier(&clock(), 0);
     for key in all_keys() {
-        let verified =
-            now(verifier.verify(&token(key, &claims()), &NoRevocations)).expect("verifies");
+        let verified = now(judge.verify(&token(key, &claims()), &NoRevocations)).expect("verifies");
         assert_eq!((verified.kid(), verified.algorithm()), (key.jwk().kid.as_str(), key.jwk().alg));
         assert_eq!(verified.sub, "usr_1");
         assert_eq!(verified.client_id, "demo-mobile");
@@ -114,11 +113,11 @@ fn good_tokens_of_every_algorithm_are_accepted() {
 
 #[test]
 fn what_the_signer_writes_the_verifier_reads_back() {
-    let verifier = verifier(&clock(), 0);
+    let judge = verifier(&clock(), 0);
     for key in all_keys() {
         let written: AccessClaims = serde_json::from_value(claims()).expect("claims");
         let token = key.sign("at+jwt", &written).expect("signs");
-        let read = now(verifier.verify(&token, &NoRevocations)).expect("verifies");
+        let read = now(judge.verify(&token, &NoRevocations)).expect("verifies");
         assert_eq!(*read.claims(), written);
     }
 }
@@ -126,7 +125,7 @@ fn what_the_signer_writes_the_verifier_reads_back() {
 #[test]
 fn tokens_of_an_independent_implementation_are_accepted() {
     use jsonwebtoken::{Algorithm as Alg, EncodingKey, Header};
-    let verifier = verifier(&clock(), 0);
+    let judge = verifier(&clock(), 0);
     for key in all_keys() {
         let pem = format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
@@ -151,14 +150,14 @@ fn tokens_of_an_independent_implementation_are_accepted() {
             reason = "the independent implementation to agree with"
         )]
         let token = jsonwebtoken::encode(&header, &claims(), &private.expect("a key"));
-        let verified = now(verifier.verify(&token.expect("signs"), &NoRevocations));
+        let verified = now(judge.verify(&token.expect("signs"), &NoRevocations));
         assert_eq!(verified.expect("verifies").jti, "tok_1");
     }
 }
 
 #[test]
 fn harmless_variety_is_accepted() {
-    let verifier = verifier(&clock(), 0);
+    let judge = verifier(&clock(), 0);
     let key = &ES256;
     let kid = &key.jwk().kid;
     let headers = [
@@ -168,7 +167,7 @@ fn harmless_variety_is_accepted() {
     ];
     for header in headers {
         let token = signed(key, &header.to_string(), &claims().to_string());
-        assert!(now(verifier.verify(&token, &NoRevocations)).is_ok(), "{header}");
+        assert!(now(judge.verify(&token, &NoRevocations)).is_ok(), "{header}");
     }
     let payloads = [
         json!({"aud": ["someone else", AUDIENCE]}),
@@ -180,11 +179,11 @@ fn harmless_variety_is_accepted() {
         json!({"cnf": {"jkt": "a"}}),
     ];
     for changes in payloads {
-        let token = token(key, &claims_with(changes.clone()));
-        assert!(now(verifier.verify(&token, &NoRevocations)).is_ok(), "{changes}");
+        let token = token(key, &claims_with(&changes));
+        assert!(now(judge.verify(&token, &NoRevocations)).is_ok(), "{changes}");
     }
-    let bound = token(key, &claims_with(json!({"cnf": {"x5t#S256": "b", "other": 1}})));
-    let bound = now(verifier.verify(&bound, &NoRevocations)).expect("verifies");
+    let bound = token(key, &claims_with(&json!({"cnf": {"x5t#S256": "b", "other": 1}})));
+    let bound = now(judge.verify(&bound, &NoRevocations)).expect("verifies");
     assert_eq!(bound.cnf.as_ref().and_then(|cnf| cnf.x5t_s256.as_deref()), Some("b"));
 }
 

@@ -240,7 +240,7 @@ fn parts_and_encodings() {
         refused("trailing bits", &forged, VerifyError::SignatureEncoding);
     }
 
-    let other = token(&ES256, &claims_with(json!({"sub": "usr_2"})));
+    let other = token(&ES256, &claims_with(&json!({"sub": "usr_2"})));
     let other = other.split('.').nth(1).expect("a payload");
     let forged = format!("{head}.{other}.{signature}");
     refused("another payload", &forged, VerifyError::BadSignature);
@@ -326,7 +326,7 @@ fn claims_that_are_absent() {
     let required =
         [Claim::Iss, Claim::Aud, Claim::Sub, Claim::ClientId, Claim::Exp, Claim::Iat, Claim::Jti];
     for claim in required {
-        let without = token(&ES256, &claims_with(json!({claim.as_str(): null})));
+        let without = token(&ES256, &claims_with(&json!({claim.as_str(): null})));
         refused(claim.as_str(), &without, VerifyError::ClaimMissing(claim));
     }
 }
@@ -374,7 +374,7 @@ fn claims_of_another_form() {
     ];
     for (claim, values) in wrong {
         for value in values {
-            let rest = claims_with(json!({claim.as_str(): null})).to_string();
+            let rest = claims_with(&json!({claim.as_str(): null})).to_string();
             let payload = rest.replacen('{', &format!(r#"{{"{claim}":{value},"#), 1);
             refused(&payload, &with_payload(&payload), VerifyError::ClaimMalformed(claim));
         }
@@ -420,7 +420,7 @@ fn whose_for_whom_and_when() {
         " https://auth.example.com",
         "https://auth.example.com\0",
     ] {
-        refused(iss, &token(&ES256, &claims_with(json!({"iss": iss}))), VerifyError::WrongIssuer);
+        refused(iss, &token(&ES256, &claims_with(&json!({"iss": iss}))), VerifyError::WrongIssuer);
     }
     for aud in [
         json!("https://auth.example.com/api"),
@@ -430,10 +430,10 @@ fn whose_for_whom_and_when() {
         json!(ISSUER),
         json!(""),
     ] {
-        let forged = token(&ES256, &claims_with(json!({"aud": aud})));
+        let forged = token(&ES256, &claims_with(&json!({"aud": aud})));
         refused(&aud.to_string(), &forged, VerifyError::WrongAudience);
     }
-    let at = |changes| token(&ES256, &claims_with(changes));
+    let at = |changes: Value| token(&ES256, &claims_with(&changes));
     refused("over, leeway included", &at(json!({"exp": NOW - 30})), VerifyError::Expired);
     refused("over for long", &at(json!({"exp": 0})), VerifyError::Expired);
     refused("not yet", &at(json!({"nbf": NOW + 31})), VerifyError::NotYetValid);
@@ -452,7 +452,7 @@ fn an_id_token_is_no_access_token() {
 
 #[test]
 fn sizes() {
-    let large = token(&ES256, &claims_with(json!({"pad": "x".repeat(1 << 20)})));
+    let large = token(&ES256, &claims_with(&json!({"pad": "x".repeat(1 << 20)})));
     refused("a megabyte", &large, VerifyError::TooLong);
     let dots = ".".repeat(MAX_TOKEN_LENGTH);
     refused("dots", &dots, VerifyError::NotThreeParts);
@@ -466,8 +466,8 @@ fn sizes() {
     let mut nested = claims().to_string();
     nested.insert_str(1, &format!(r#""a":{}{},"#, "[".repeat(10_000), "]".repeat(10_000)));
     refused("10,000 levels", &with_payload(&nested), VerifyError::TooLong);
-    let fits = MAX_TOKEN_LENGTH - token(&ES256, &claims_with(json!({"pad": ""}))).len();
-    let longest = token(&ES256, &claims_with(json!({"pad": "x".repeat(fits / 4 * 3 - 3)})));
+    let fits = MAX_TOKEN_LENGTH - token(&ES256, &claims_with(&json!({"pad": ""}))).len();
+    let longest = token(&ES256, &claims_with(&json!({"pad": "x".repeat(fits / 4 * 3 - 3)})));
     assert!(longest.len() > MAX_TOKEN_LENGTH - 16 && longest.len() <= MAX_TOKEN_LENGTH);
     assert_eq!(refusal(&longest), None);
 }

@@ -80,19 +80,19 @@ fn the_denylist_is_asked_about_the_key_too() {
 #[test]
 fn a_token_is_forgotten_with_its_key_and_only_then() {
     let verifier = verifier(&clock(), 100);
-    let (of_es, of_rs) = (token(&ES256, &claims()), token(&RS256, &claims()));
-    now(verifier.verify(&of_es, &NoRevocations)).expect("verifies");
-    now(verifier.verify(&of_rs, &NoRevocations)).expect("verifies");
+    let (kept, gone) = (token(&ES256, &claims()), token(&RS256, &claims()));
+    now(verifier.verify(&kept, &NoRevocations)).expect("verifies");
+    now(verifier.verify(&gone, &NoRevocations)).expect("verifies");
 
     let rest = JwkSet { keys: vec![ES256.jwk().clone(), ED.jwk().clone()] };
     verifier.keys().replace(&rest);
-    assert!(verifier.cached(&of_es, &NoRevocations).expect("its key is still there").is_ok());
-    assert!(verifier.cached(&of_rs, &NoRevocations).is_none(), "its key is gone");
-    assert_eq!(now(verifier.verify(&of_rs, &NoRevocations)).err(), Some(VerifyError::UnknownKey));
+    assert!(verifier.cached(&kept, &NoRevocations).expect("its key is still there").is_ok());
+    assert!(verifier.cached(&gone, &NoRevocations).is_none(), "its key is gone");
+    assert_eq!(now(verifier.verify(&gone, &NoRevocations)).err(), Some(VerifyError::UnknownKey));
     assert_eq!(verifier.remembered_tokens(), 1);
 
     verifier.keys().replace(&jwks());
-    assert!(now(verifier.verify(&of_rs, &NoRevocations)).is_ok(), "the key came back");
+    assert!(now(verifier.verify(&gone, &NoRevocations)).is_ok(), "the key came back");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn it_is_bounded_and_can_be_swept() {
     let clock = clock();
     let verifier = verifier(&clock, 64);
     for at in 0..1000 {
-        let claims = claims_with(json!({"jti": format!("tok_{at}"), "exp": NOW + 100 + at}));
+        let claims = claims_with(&json!({"jti": format!("tok_{at}"), "exp": NOW + 100 + at}));
         now(verifier.verify(&token(&ED, &claims), &NoRevocations)).expect("verifies");
     }
     let before = verifier.remembered_tokens();

@@ -67,7 +67,7 @@ proptest! {
     fn a_changed_token_never_verifies(which in 0_usize..3, mutation in mutations()) {
         let good = token(all_keys()[which], &claims());
         // Another good token of the same key, so that a spliced one agrees in all but one part.
-        let other = token(all_keys()[which], &claims_with(json!({"sub": "usr_2"})));
+        let other = token(all_keys()[which], &claims_with(&json!({"sub": "usr_2"})));
         prop_assert_eq!(refusal(&good), None);
         let changed = mutate(&good, &other, &mutation);
         prop_assume!(changed != good);
@@ -116,7 +116,7 @@ proptest! {
             Just(json!({"a": 1})),
         ],
     ) {
-        let forged = token(&ED, &claims_with(json!({name: value})));
+        let forged = token(&ED, &claims_with(&json!({name: value})));
         // `claims_with` takes a null (an infinite float) for a removal, which is fine here too.
         if let Ok(verified) = now(verifier(&clock(), 0).verify(&forged, &NoRevocations)) {
             prop_assert_eq!(&verified.iss, ISSUER);
