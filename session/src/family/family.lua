@@ -4,8 +4,8 @@
 -- ARGV     1 hash of the presented token   2 client   3 now (ms)   4 grace (ms)   5 idle lifetime (ms)
 --          6 hash of the successor, if this use makes one   7 that successor, sealed
 --          8 how many rotated tokens to remember   9 how long a record is kept after its end (ms)
---          10 the access token that comes with it, "until:jti"   11 when that one ends (ms)
---          12… the scopes that are asked for, if fewer than all
+--          10 the access token that comes with it, "ends at (ms):jti", or empty
+--          11… the scopes that are asked for, if fewer than all
 -- Returns  unknown | wrong_client | expired | scope
 --          rotated, grant, absolute | replayed, grant, absolute, sealed successor
 --          reused, grant, 1 if this use ended the family, the access tokens that may live (JSON)
@@ -40,7 +40,7 @@ if presented ~= current and not successor then
 end
 
 -- Before anything is consumed: a refused request leaves the client its token.
-for at = 12, #ARGV do
+for at = 11, #ARGV do
     if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
 end
 

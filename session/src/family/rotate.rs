@@ -150,8 +150,7 @@ impl FamilyStore {
             .arg(sealed)
             .arg(REMEMBERED)
             .arg(SLACK_MS)
-            .arg(access.map(AccessRef::to_text).unwrap_or_default())
-            .arg(access.map_or(0, |access| access.until.as_millis()));
+            .arg(access.map(AccessRef::to_text).unwrap_or_default());
         for scope in requested.into_iter().flat_map(Scope::iter) {
             call.arg(scope);
         }

@@ -41,6 +41,8 @@ fn grant() -> FamilyGrant {
         acr: Acr::TwoFactor,
         amr: vec!["pwd".to_owned(), "otp".to_owned()],
         offline: false,
+        roles: vec!["admin".to_owned()],
+        issued: Vec::new(),
     }
 }
 
@@ -267,4 +269,42 @@ async fn a_store_without_redis_says_so_and_consumes_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     rotate(&store, &first, after(2)).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_family_names_the_access_tokens_that_may_still_live() {
+    let (_redis, store) = store().await;
+    let access = |jti: &str, until| AccessRef { jti: jti.to_owned(), until: after(until) };
+    let (first, second) = (access("tok_1", 10), access("tok_2", 30));
+    let (family, token) =
+        store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let rotated = store
+        .rotate_issuing(token.expose_secret(), "shop", None, Some(&second), after(5))
+        .await
+        .expect("rotates");
+    assert_eq!(rotated.grant, grant());
+    // A replay within the grace gets an access token too.
+    let third = access("tok_3", 31);
+    let replayed = store
+        .rotate_issuing(token.expose_secret(), "shop", None, Some(&third), after(6))
+        .await
+        .expect("replays");
+    assert!(replayed.replayed);
+    // The first one is over when the next rotation looks.
+    let fourth = access("tok_4", 45);
+    let next = rotated.refresh_token;
+    store
+        .rotate_issuing(next.expose_secret(), "shop", None, Some(&fourth), after(20))
+        .await
+        .expect("rotates");
+    match store.rotate(token.expose_secret(), "shop", None, after(25)).await {
+        Err(RotateError::Reused { family: reused, grant, first: true }) => {
+            assert_eq!(reused, family);
+            assert_eq!(grant.issued, [second, third, fourth]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let (_, token) = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let killed = store.revoke(token.expose_secret(), "shop", START).await.expect("revokes");
+    assert_eq!(killed.expect("a grant").issued, [first]);
 }
