@@ -34,6 +34,8 @@ pub struct Gateway {
     pub max_uri_bytes: Size,
     /// The largest body of a request, unless its route says otherwise.
     pub max_body_bytes: Size,
+    /// How many connections of clients may be open at once.
+    pub max_connections: usize,
     /// How long an idle connection of a client stays open.
     pub keepalive_timeout: Duration,
     /// How long requests that are under way may take to finish when the gateway stops.

@@ -37,6 +37,12 @@ impl Metrics {
         )
     }
 
+    /// Puts what was recorded since the last time in its place. Call it every few seconds: otherwise the
+    /// histograms of a process whose metrics nobody asks for grow without end.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
     /// The metrics in Prometheus text format.
     pub fn render(&self) -> String {
         self.0.run_upkeep();

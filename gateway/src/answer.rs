@@ -1,0 +1,75 @@
+//! Answers that the gateway gives itself.
+
+use bytes::Bytes;
+use haetae_base::problem::Problem;
+use http::{HeaderName, HeaderValue, Method, Response, header};
+use pingora::{http::ResponseHeader, proxy::Session};
+
+use crate::{cors, ctx::Ctx, limit::fields};
+
+/// The field that carries the request's id.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers with a problem.
+///
+/// # Errors
+/// When the client has gone.
+pub(crate) async fn problem(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    problem: Problem,
+) -> pingora::Result<()> {
+    let problem = problem.request_id(ctx.request_id.as_str());
+    send(session, ctx, problem.into_http()).await
+}
+
+/// Answers with `response`.
+///
+/// # Errors
+/// When the client has gone.
+pub(crate) async fn send(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    response: Response<Bytes>,
+) -> pingora::Result<()> {
+    let (parts, body) = response.into_parts();
+    let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len() + 8))?;
+    for (name, value) in &parts.headers {
+        head.append_header(name, value)?;
+    }
+    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    finish_head(&mut head, ctx)?;
+    if !session.is_body_done() {
+        // Reading the rest only to throw it away is work that anybody could make us do.
+        session.set_keepalive(None);
+    }
+    let bodyless = body.is_empty() || session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(head), bodyless).await?;
+    if !bodyless {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// Adds the fields that every answer carries, wherever it comes from.
+///
+/// # Errors
+/// Never in practice: the values are made here.
+pub(crate) fn finish_head(head: &mut ResponseHeader, ctx: &mut Ctx) -> pingora::Result<()> {
+    head.insert_header(X_REQUEST_ID, ctx.request_id.to_header())?;
+    if let Some(route) = &ctx.route {
+        if let Some(state) = ctx.limits.state(route.limits.iter().map(AsRef::as_ref)) {
+            head.insert_header(fields::STATE, state)?;
+            if let Some(policy) = &route.limit_policy {
+                head.insert_header(fields::POLICY, policy.clone())?;
+            }
+        }
+    }
+    if let Some(origin) = ctx.cors_origin.take() {
+        cors::permit(head, origin)?;
+    }
+    for cookie in ctx.set_cookies.drain(..) {
+        head.append_header(header::SET_COOKIE, cookie)?;
+    }
+    Ok(())
+}

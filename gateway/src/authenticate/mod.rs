@@ -1,0 +1,175 @@
+//! Who a request comes from: a bearer token or a browser session becomes verified claims, or an answer.
+
+pub(crate) mod bearer;
+pub(crate) mod browser_session;
+
+use std::sync::Arc;
+
+use haetae_base::problem::Problem;
+use haetae_config::gateway::{Authenticate, WhenStale};
+use haetae_keys::{
+    claims::AccessClaims,
+    verify::{Verified, VerifyError},
+};
+use http::{HeaderValue, StatusCode, header};
+use pingora::http::RequestHeader;
+
+use crate::{clean::cookies, ctx::Ctx, metrics, proxy::Gateway, route::Routed};
+
+/// Who a request comes from.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    /// Nobody said.
+    Nobody,
+    /// The holder of the bearer token that the request came with.
+    Bearer(Arc<Verified<AccessClaims>>),
+    /// The person behind a browser session.
+    Browser {
+        /// What their access token says.
+        claims: Arc<Verified<AccessClaims>>,
+        /// `Bearer` and that token, for the service behind.
+        authorization: HeaderValue,
+    },
+}
+
+impl Identity {
+    /// The verified claims.
+    pub(crate) fn claims(&self) -> Option<&AccessClaims> {
+        match self {
+            Self::Nobody => None,
+            Self::Bearer(claims) | Self::Browser { claims, .. } => Some(claims.claims()),
+        }
+    }
+
+    /// Whether it came by cookie.
+    pub(crate) const fn is_browser(&self) -> bool {
+        matches!(self, Self::Browser { .. })
+    }
+}
+
+/// A routed request of which is known who it comes from. Only [`authenticate`] makes one.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    routed: Routed,
+    identity: Identity,
+}
+
+impl Authenticated {
+    /// The request and its route.
+    pub(crate) const fn routed(&self) -> &Routed {
+        &self.routed
+    }
+
+    /// Who it comes from.
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// Why a request is not let in.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// Answer with this.
+    Problem(Box<Problem>),
+    /// A person has to sign in first.
+    SignIn {
+        /// How strongly, when the route says so.
+        acr: Option<&'static str>,
+        /// How recently, in seconds, when the route says so.
+        max_age: Option<u64>,
+        /// The answer for a caller that cannot be sent to a login page.
+        otherwise: Box<Problem>,
+    },
+}
+
+impl From<Problem> for Denied {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+/// Finds out who a request comes from, as its route asks.
+///
+/// # Errors
+/// The answer to give instead of going on.
+pub(crate) async fn authenticate(
+    gateway: &Gateway,
+    routed: Routed,
+    request: &RequestHeader,
+    ctx: &mut Ctx,
+) -> Result<Authenticated, Denied> {
+    let mode = routed.route().authenticate;
+    if mode == Authenticate::None {
+        return Ok(Authenticated { routed, identity: Identity::Nobody });
+    }
+    let facts = routed.clean().facts();
+    if let Some(query) = request.uri.query() {
+        bearer::refuse_in_query(query)?;
+    }
+    let cookie = if facts.cookie {
+        let name = gateway.browser.cookies.session();
+        cookies::single(&request.headers, name)
+            .map_err(|refusal| Denied::from(refusal.problem()))?
+    } else {
+        None
+    };
+    let authorization =
+        if facts.authorization { request.headers.get(header::AUTHORIZATION) } else { None };
+    let identity = match (authorization, cookie) {
+        (Some(_), Some(_)) => {
+            metrics::authenticated("both", "refused");
+            return Err(bearer::malformed(
+                "Send a bearer token or the session cookie, not both (RFC 6750 2).",
+            )
+            .into());
+        }
+        (Some(field), None) => bearer::verify(gateway, field).await?,
+        (None, Some(cookie)) => {
+            browser_session::find(gateway, routed.route(), cookie, request, ctx).await?
+        }
+        (None, None) => Identity::Nobody,
+    };
+    if identity.claims().is_some() {
+        refuse_while_blind(gateway, &routed)?;
+    } else if mode == Authenticate::Required {
+        metrics::authenticated("none", "refused");
+        return Err(sign_in_first(gateway));
+    }
+    Ok(Authenticated { routed, identity })
+}
+
+/// The answer to nobody, where somebody is needed.
+pub(crate) fn sign_in_first(gateway: &Gateway) -> Denied {
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in first")
+        .header(header::WWW_AUTHENTICATE, gateway.challenges.bare.clone());
+    Denied::SignIn { acr: None, max_age: None, otherwise: Box::new(problem) }
+}
+
+/// A token cannot be trusted while it is unknown whether it was revoked, unless the route says so.
+fn refuse_while_blind(gateway: &Gateway, routed: &Routed) -> Result<(), Denied> {
+    if routed.route().when_stale == WhenStale::Allow || gateway.denylist.is_fresh() {
+        return Ok(());
+    }
+    metrics::authenticated("any", "denylist_stale");
+    Err(Problem::unavailable(2)
+        .detail("It cannot be told now whether the token was revoked.")
+        .into())
+}
+
+/// The answer to a token that breaks a rule.
+pub(crate) fn refused_token(gateway: &Gateway, error: VerifyError) -> Problem {
+    if error.is_unavailable() {
+        return Problem::unavailable(2).detail("Tokens cannot be checked now.");
+    }
+    invalid_token(gateway, &error.to_string())
+}
+
+/// 401 `invalid_token` (RFC 6750 3.1).
+pub(crate) fn invalid_token(gateway: &Gateway, description: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not accepted")
+        .detail(format!("{description}."))
+        .header(
+            header::WWW_AUTHENTICATE,
+            gateway.challenges.with("invalid_token", &[("error_description", description)]),
+        )
+}

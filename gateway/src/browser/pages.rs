@@ -1,0 +1,208 @@
+//! The two pages that the gateway shows itself, in Korean and English, without a script.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::clean::cookies;
+
+/// The language of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Korean,
+    English,
+}
+
+impl Language {
+    /// The language that was chosen on a page before, or that the browser asks for.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if let Ok(Some(chosen)) = cookies::single(headers, "haetae-lang") {
+            return if chosen == "ko" { Self::Korean } else { Self::English };
+        }
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let mut tags: Vec<(f32, &str)> = accepted
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|tag| {
+                let (tag, weight) = tag.split_once(";q=").unwrap_or((tag, "1"));
+                Some((weight.trim().parse().ok()?, tag.trim()))
+            })
+            .collect();
+        tags.sort_by(|left, right| right.0.total_cmp(&left.0));
+        let known = tags.iter().find_map(|(weight, tag)| match tag.get(..2) {
+            Some(tag) if *weight > 0.0 && tag.eq_ignore_ascii_case("ko") => Some(Self::Korean),
+            Some(tag) if *weight > 0.0 && tag.eq_ignore_ascii_case("en") => Some(Self::English),
+            _ => None,
+        });
+        known.unwrap_or(Self::English)
+    }
+
+    const fn tag(self) -> &'static str {
+        match self {
+            Self::Korean => "ko",
+            Self::English => "en",
+        }
+    }
+}
+
+/// Why a sign-in did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The answer comes too late, twice, or in another browser.
+    Expired,
+    /// The person said no.
+    Declined,
+    /// The authserver refused, or answered what cannot be accepted.
+    Refused,
+    /// The answer is not the authserver's.
+    WrongIssuer,
+    /// Something that is needed is away.
+    Unavailable,
+}
+
+impl Failure {
+    /// A name for metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Declined => "declined",
+            Self::Refused => "refused",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    const fn text(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::Expired, Language::English) => {
+                "This sign-in has expired or was finished already."
+            }
+            (Self::Expired, Language::Korean) => "로그인 요청이 만료되었거나 이미 처리되었습니다.",
+            (Self::Declined, Language::English) => "The sign-in was cancelled.",
+            (Self::Declined, Language::Korean) => "로그인이 취소되었습니다.",
+            (Self::Refused | Self::WrongIssuer, Language::English) => {
+                "The sign-in could not be completed."
+            }
+            (Self::Refused | Self::WrongIssuer, Language::Korean) => {
+                "로그인을 완료하지 못했습니다."
+            }
+            (Self::Unavailable, Language::English) => {
+                "Signing in is not possible right now. Please try again shortly."
+            }
+            (Self::Unavailable, Language::Korean) => {
+                "지금은 로그인할 수 없습니다. 잠시 후 다시 시도해 주세요."
+            }
+        }
+    }
+}
+
+/// The page after a sign-in: it goes on to `return_to` by itself. That is a navigation of our own page, so
+/// the browser sends the Strict cookie with it.
+pub(super) fn signed_in(language: Language, return_to: &str) -> Response<Bytes> {
+    let target = escape(return_to);
+    let (title, next) = match language {
+        Language::English => ("Signed in", "Continue"),
+        Language::Korean => ("로그인되었습니다", "계속하기"),
+    };
+    page(
+        language,
+        StatusCode::OK,
+        title,
+        &format!("<meta http-equiv=\"refresh\" content=\"0;url={target}\">"),
+        &format!("<p><a href=\"{target}\">{next}</a></p>"),
+    )
+}
+
+/// The page after a sign-in that did not succeed.
+pub(super) fn failed(language: Language, failure: Failure, request_id: &str) -> Response<Bytes> {
+    let (title, again) = match language {
+        Language::English => ("Sign-in failed", "Sign in again"),
+        Language::Korean => ("로그인 실패", "다시 로그인"),
+    };
+    let (text, id) = (failure.text(language), escape(request_id));
+    let body = format!(
+        "<p role=\"alert\">{text}</p><p><a href=\"/session/login\">{again}</a></p><p><small>{id}</small></p>"
+    );
+    page(language, failure.status(), title, "", &body)
+}
+
+fn page(
+    language: Language,
+    status: StatusCode,
+    title: &str,
+    head: &str,
+    body: &str,
+) -> Response<Bytes> {
+    let tag = language.tag();
+    let html = format!(
+        "<!doctype html><html lang=\"{tag}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">{head}<title>{title} · Haetae</title>\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+    );
+    let mut response = Response::new(Bytes::from(html));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        fields.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        fields.insert(header::CONTENT_LANGUAGE, tag);
+    }
+    response
+}
+
+const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;\
+place-items:center;background:#f6f5f1;color:#1f2328}main{max-width:28rem;padding:2rem;text-align:center}\
+a{color:#0b5c4f}h1{font-size:1.4rem}small{color:#5b6168}\
+@media(prefers-color-scheme:dark){body{background:#16181b;color:#e8e6e1}a{color:#6fd3bd}small{color:#9aa1a9}}";
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn language(name: &'static str, value: &'static str) -> Language {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        Language::of(&headers)
+    }
+
+    #[test]
+    fn speaks_the_language_that_is_preferred() {
+        assert_eq!(language("accept-language", "ko-KR,ko;q=0.9,en;q=0.8"), Language::Korean);
+        assert_eq!(language("accept-language", "fr, en;q=0.5, ko;q=0.7"), Language::Korean);
+        assert_eq!(language("accept-language", "de, ko;q=0"), Language::English);
+        assert_eq!(language("cookie", "haetae-lang=ko"), Language::Korean);
+        assert_eq!(Language::of(&HeaderMap::new()), Language::English);
+    }
+
+    #[test]
+    fn nothing_breaks_out_of_the_page() {
+        let page = signed_in(Language::English, "/a?b=\"><script>'&");
+        let html = String::from_utf8_lossy(page.body()).into_owned();
+        assert!(html.contains("url=/a?b=&quot;&gt;&lt;script&gt;&#39;&amp;\""), "{html}");
+        assert!(!html.contains("<script"));
+    }
+}

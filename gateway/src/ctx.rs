@@ -1,0 +1,77 @@
+//! What is known about one request, from its head to its log line.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use haetae_base::{clock::Timestamp, problem::Problem};
+use http::HeaderValue;
+
+use std::sync::Arc;
+
+use crate::{
+    authorize::Authorized,
+    clean::Clean,
+    forwarded::Origin,
+    limit,
+    metrics::{Blame, Stopwatch},
+    request_id::RequestId,
+    route::Route,
+    upstream::Endpoint,
+};
+
+/// The context that Pingora carries through its phases.
+#[derive(Debug)]
+pub(crate) struct Ctx {
+    /// Since the head was complete.
+    pub(crate) watch: Stopwatch,
+    /// When that was.
+    pub(crate) arrived: Timestamp,
+    /// The request's id.
+    pub(crate) request_id: RequestId,
+    /// The verdict of the front door, for the next step to take.
+    pub(crate) clean: Option<Clean>,
+    /// Where the request comes from.
+    pub(crate) origin: Origin,
+    /// Its route, once found; for metrics and the log whatever becomes of it.
+    pub(crate) route: Option<Arc<Route>>,
+    /// The permission to go upstream. Without it no upstream is chosen.
+    pub(crate) authorized: Option<Authorized>,
+    /// What the limits said.
+    pub(crate) limits: limit::Fields,
+    /// The origin to which the answer may be shown.
+    pub(crate) cors_origin: Option<HeaderValue>,
+    /// Cookies to set with the answer.
+    pub(crate) set_cookies: Vec<HeaderValue>,
+    /// Bytes of the body so far.
+    pub(crate) body_bytes: u64,
+    /// The instances that were tried.
+    pub(crate) tried: Vec<SocketAddr>,
+    /// The instance that is being asked.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Whose fault a failure is.
+    pub(crate) blame: Blame,
+    /// The answer to give when Pingora reports the failure.
+    pub(crate) failure: Option<Problem>,
+}
+
+impl Ctx {
+    /// The context of a request that is just beginning.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            watch: Stopwatch::start(),
+            arrived: now,
+            request_id: RequestId::make(),
+            clean: None,
+            origin: Origin::direct(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            route: None,
+            authorized: None,
+            limits: limit::Fields::default(),
+            cors_origin: None,
+            set_cookies: Vec::new(),
+            body_bytes: 0,
+            tried: Vec::new(),
+            endpoint: None,
+            blame: Blame::Nobody,
+            failure: None,
+        }
+    }
+}

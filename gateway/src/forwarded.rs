@@ -1,0 +1,273 @@
+//! Where a request comes from: the peer's word for it only when the peer is a trusted proxy. And how the
+//! next server is told (RFC 7239, and the `X-Forwarded-*` that it replaced).
+
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use haetae_config::Cidr;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+
+/// `X-Forwarded-For`.
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Who is at the other end of the connection.
+    peer: IpAddr,
+    /// The client, as far back as every hop can be trusted.
+    client: IpAddr,
+    /// Whether the peer is a trusted proxy, so that its fields count.
+    trusted: bool,
+}
+
+impl Origin {
+    /// A peer that speaks for itself only.
+    pub(crate) const fn direct(peer: IpAddr) -> Self {
+        Self { peer, client: peer, trusted: false }
+    }
+
+    /// What the fields of a request from `peer` say.
+    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> Self {
+        let peer = peer.to_canonical();
+        if !is_trusted(peer, trusted) {
+            return Self::direct(peer);
+        }
+        // From the nearest hop back to the first that is not ours: what stands before it, it could have
+        // made up.
+        let mut client = peer;
+        for hop in hops(headers).into_iter().rev() {
+            let Some(address) = hop else { break };
+            client = address;
+            if !is_trusted(address, trusted) {
+                break;
+            }
+        }
+        Self { peer, client, trusted: true }
+    }
+
+    /// The client's address.
+    pub(crate) const fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// Whether the peer is a trusted proxy.
+    pub(crate) const fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+}
+
+fn is_trusted(address: IpAddr, trusted: &[Cidr]) -> bool {
+    trusted.iter().any(|range| range.contains(address))
+}
+
+/// The hops that the fields name, the first client first; `None` for one that is no address.
+fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let forwarded: Vec<_> = texts(headers, &header::FORWARDED)
+        .flat_map(|text| text.split(','))
+        .map(|element| {
+            element.split(';').find_map(|pair| {
+                let (name, value) = pair.split_once('=')?;
+                name.trim()
+                    .eq_ignore_ascii_case("for")
+                    .then(|| node(value.trim().trim_matches('"')))?
+            })
+        })
+        .collect();
+    if !forwarded.is_empty() {
+        return forwarded;
+    }
+    texts(headers, &X_FORWARDED_FOR)
+        .flat_map(|text| text.split(','))
+        .map(|text| node(text.trim()))
+        .collect()
+}
+
+fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}
+
+/// An address with or without a port (RFC 7239 6).
+fn node(text: &str) -> Option<IpAddr> {
+    let address = text
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())?;
+    Some(address.to_canonical())
+}
+
+/// Replaces what the client said about where it comes from by what is known. `scheme` is that of the
+/// gateway's own public address.
+pub(crate) fn rewrite(
+    request: &mut RequestHeader,
+    origin: &Origin,
+    had_forwarded: bool,
+    scheme: &'static str,
+) -> pingora::Result<()> {
+    let host = request.headers.get(header::HOST).cloned();
+    let mut told = Told::default();
+    if had_forwarded {
+        if origin.trusted {
+            told = Told::by(&request.headers);
+        }
+        remove(request);
+    }
+    let text = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let for_peer = append(told.x_forwarded_for, format_args!("{}", origin.peer));
+    request.insert_header(X_FORWARDED_FOR, for_peer)?;
+    match told.proto {
+        Some(proto) => request.insert_header(X_FORWARDED_PROTO, proto)?,
+        None => request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?,
+    }
+    if let Some(host) = told.host.or(host.clone()) {
+        request.insert_header(X_FORWARDED_HOST, host)?;
+    }
+    // An IPv6 address and a port need quotes (RFC 7239 4).
+    let element = match origin.peer {
+        IpAddr::V4(peer) => {
+            append(told.forwarded, format_args!("for={peer};host=\"{text}\";proto={scheme}"))
+        }
+        IpAddr::V6(peer) => {
+            append(told.forwarded, format_args!("for=\"[{peer}]\";host=\"{text}\";proto={scheme}"))
+        }
+    };
+    request.insert_header(header::FORWARDED, element)?;
+    Ok(())
+}
+
+/// What a trusted proxy told.
+#[derive(Debug, Default)]
+struct Told {
+    x_forwarded_for: Option<String>,
+    forwarded: Option<String>,
+    proto: Option<HeaderValue>,
+    host: Option<HeaderValue>,
+}
+
+impl Told {
+    fn by(headers: &HeaderMap) -> Self {
+        let joined = |name| {
+            let all: Vec<&str> = texts(headers, name).collect();
+            (!all.is_empty()).then(|| all.join(", "))
+        };
+        Self {
+            x_forwarded_for: joined(&X_FORWARDED_FOR),
+            forwarded: joined(&header::FORWARDED),
+            proto: headers
+                .get(X_FORWARDED_PROTO)
+                .filter(|value| matches!(value.as_bytes(), b"http" | b"https"))
+                .cloned(),
+            host: headers
+                .get(X_FORWARDED_HOST)
+                .filter(|value| crate::clean::host::check(value.as_bytes()).is_ok())
+                .cloned(),
+        }
+    }
+}
+
+fn append(before: Option<String>, element: std::fmt::Arguments<'_>) -> HeaderValue {
+    let mut text = String::with_capacity(64);
+    if let Some(before) = before {
+        text.push_str(&before);
+        text.push_str(", ");
+    }
+    // Writing to a string cannot fail.
+    let _written = text.write_fmt(element);
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+fn remove(request: &mut RequestHeader) {
+    let names: Vec<Cow<'static, str>> = request
+        .headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-")
+        })
+        .map(|name| Cow::Owned(name.as_str().to_owned()))
+        .collect();
+    for name in names {
+        request.remove_header(name.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn client(peer: &str, fields: &[(&'static str, &'static str)]) -> String {
+        let trusted = ["10.0.0.0/8".parse().expect("range")];
+        Origin::of(peer.parse().expect("peer"), &headers(fields), &trusted).client().to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_and_only_as_far_as_its_kind_reaches() {
+        let xff = [("x-forwarded-for", "1.2.3.4, 10.0.0.7")];
+        assert_eq!(client("192.0.2.1", &xff), "192.0.2.1");
+        assert_eq!(client("10.0.0.1", &xff), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "9.9.9.9, 1.2.3.4")]), "1.2.3.4");
+        assert_eq!(
+            client(
+                "10.0.0.1",
+                &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "5.6.7.8:90")]
+            ),
+            "5.6.7.8"
+        );
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, junk")]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        let forwarded = [("forwarded", "for=9.9.9.9, for=\"[2001:db8::7]:4711\";proto=https")];
+        assert_eq!(client("10.0.0.1", &forwarded), "2001:db8::7");
+        assert_eq!(client("::ffff:10.0.0.1", &xff), "1.2.3.4");
+    }
+
+    #[test]
+    fn the_next_server_hears_only_what_is_known() {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("request");
+        for (name, value) in [
+            ("host", "a.example"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-prefix", "/x"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-forwarded-proto", "https"),
+        ] {
+            request.append_header(name, value).expect("field");
+        }
+        let mut lied = request.clone();
+        rewrite(&mut lied, &Origin::direct("2001:db8::1".parse().expect("peer")), true, "http")
+            .expect("rewritten");
+        assert_eq!(lied.headers["x-forwarded-for"], "2001:db8::1");
+        assert_eq!(lied.headers["x-forwarded-proto"], "http");
+        assert_eq!(lied.headers["x-forwarded-host"], "a.example");
+        assert_eq!(
+            lied.headers["forwarded"],
+            "for=\"[2001:db8::1]\";host=\"a.example\";proto=http"
+        );
+        assert!(
+            !lied.headers.contains_key("x-forwarded-prefix")
+                && !lied.headers.contains_key("x-real-ip")
+        );
+
+        let peer: IpAddr = "10.0.0.1".parse().expect("peer");
+        let trusted = Origin { peer, client: peer, trusted: true };
+        rewrite(&mut request, &trusted, true, "http").expect("rewritten");
+        assert_eq!(request.headers["x-forwarded-for"], "6.6.6.6, 10.0.0.1");
+        assert_eq!(request.headers["x-forwarded-proto"], "https");
+        assert!(!request.headers.contains_key("x-forwarded-prefix"));
+    }
+}

@@ -1,0 +1,50 @@
+//! Closing a connection whose client still sends: the sending side is closed first and what arrives is
+//! thrown away for a while, because closing at once would reset the connection and with it the answer.
+
+use std::{future::poll_fn, io, task::ready, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::ReadBuf;
+
+use super::connection::Transport;
+
+/// How long the client may take to notice.
+const LONGEST: Duration = Duration::from_secs(2);
+/// How much of what it sends is thrown away before it is cut off.
+const MOST: usize = 512 * 1024;
+
+/// Sends `output`, closes the sending side, and reads the rest away in the background.
+pub(super) fn spawn(transport: Transport, output: BytesMut) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move {
+            // The client has gone, or is too slow: nothing is left to be done for it.
+            let _cut_off = tokio::time::timeout(LONGEST, close(transport, output)).await;
+        });
+    }
+}
+
+async fn close(mut transport: Transport, mut output: BytesMut) -> io::Result<()> {
+    while !output.is_empty() {
+        let sent = poll_fn(|context| transport.poll_write(context, &output)).await?;
+        if sent == 0 {
+            return Ok(());
+        }
+        output.advance(sent);
+    }
+    poll_fn(|context| transport.poll_shutdown(context)).await?;
+    let mut space = [0; 8192];
+    let mut read = 0;
+    while read < MOST {
+        let count = poll_fn(|context| {
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(transport.poll_read(context, &mut buffer))?;
+            io::Result::Ok(buffer.filled().len()).into()
+        })
+        .await?;
+        if count == 0 {
+            break;
+        }
+        read += count;
+    }
+    Ok(())
+}

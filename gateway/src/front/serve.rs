@@ -1,0 +1,305 @@
+//! The life of a client connection: accepted, its heads read and checked against a deadline, each request
+//! handed to Pingora, closed when idle for too long, when a rule is broken or when the gateway stops.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use haetae_base::problem::Problem;
+use pingora::{
+    apps::{HttpServerApp, ServerApp},
+    prelude::timeout,
+    protocols::{ALPN, http::ServerSession},
+    proxy::HttpProxy,
+    server::ShutdownWatch,
+    tls::TlsAcceptor,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
+
+use super::{
+    Connection, Drain,
+    connection::Transport,
+    slow::{SlowHead, SlowHeads},
+};
+use crate::{
+    access_log,
+    clean::{Clean, HeadLimits, Refusal, head},
+    metrics,
+    proxy::Gateway,
+    request_id::RequestId,
+};
+
+/// How the listener treats its clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrontSettings {
+    /// How large a head may be.
+    pub(crate) limits: HeadLimits,
+    /// How long a whole head, or a TLS handshake, may take.
+    pub(crate) header_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub(crate) keepalive_timeout: Duration,
+    /// How many connections may be open at once.
+    pub(crate) max_connections: usize,
+    /// Whether refused requests are logged.
+    pub(crate) access_log: bool,
+}
+
+/// The listener's side of the gateway.
+pub(crate) struct Front {
+    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
+    pub(crate) settings: FrontSettings,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) drain: Arc<Drain>,
+    /// The same stop, in the form that Pingora knows.
+    pub(crate) shutdown: ShutdownWatch,
+    slow: Arc<SlowHeads>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The client connection preface of HTTP/2 (RFC 9113 3.4).
+const HTTP2_PREFACE: usize = 24;
+
+impl Front {
+    pub(crate) fn new(
+        proxy: Arc<HttpProxy<Gateway>>,
+        settings: FrontSettings,
+        tls: Option<TlsAcceptor>,
+        drain: Arc<Drain>,
+        shutdown: ShutdownWatch,
+    ) -> Self {
+        Self { proxy, settings, tls, drain, shutdown, slow: Arc::default(), open: Arc::default() }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Accepts connections until the gateway stops.
+    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.drain.begun() => break,
+            };
+            self.take_in(accepted).await;
+        }
+        // Who had connected before the listener closes is still answered, and told to close.
+        while let Ok(accepted) =
+            tokio::time::timeout(Duration::from_millis(100), listener.accept()).await
+        {
+            self.take_in(accepted).await;
+        }
+    }
+
+    async fn take_in(self: &Arc<Self>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => {
+                let held = Held::enter(&self.open);
+                if self.open() > self.settings.max_connections {
+                    metrics::connection_refused("too-many");
+                    return;
+                }
+                // Only a socket that is gone already cannot be told.
+                let _gone = stream.set_nodelay(true);
+                let front = Arc::clone(self);
+                tokio::spawn(async move { front.serve(stream, peer, held).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of file descriptors, mostly: accepting again at once would spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, held: Held) {
+        let Some(acceptor) = &self.tls else {
+            let connection = Connection::new(Transport::Tcp(stream), peer, None, Box::new(held));
+            return self.serve_http1(Box::new(connection)).await;
+        };
+        let _handshake_counts = match self.slow.enter(peer.ip()) {
+            Some(slow) => slow,
+            None => return metrics::connection_refused("too-many-slow"),
+        };
+        let stream = match timeout(self.settings.header_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed");
+                return metrics::connection_refused("tls");
+            }
+            Err(_) => return metrics::connection_refused("tls-too-slow"),
+        };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
+        let alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
+        let transport = Transport::Tls(Box::new(stream));
+        let connection = Box::new(Connection::new(transport, peer, Some(alpn), Box::new(held)));
+        if http2 { self.serve_http2(connection).await } else { self.serve_http1(connection).await }
+    }
+
+    async fn serve_http2(&self, mut connection: Box<Connection>) {
+        // The handshake of HTTP/2 has no deadline of its own.
+        let preface = async {
+            while connection.received().len() < HTTP2_PREFACE {
+                if !matches!(connection.fill().await, Ok(1..)) {
+                    return false;
+                }
+            }
+            true
+        };
+        if matches!(timeout(self.settings.header_timeout, preface).await, Ok(true)) {
+            connection.pass_through();
+            self.proxy.process_new(connection, &self.shutdown).await;
+        }
+    }
+
+    async fn serve_http1(&self, mut connection: Box<Connection>) {
+        let mut first = true;
+        loop {
+            let head = match self.read_head(&mut connection, first).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return,
+                Err(refusal) => return self.refuse(connection, refusal).await,
+            };
+            first = false;
+            let checked = head::check(&head, &self.settings.limits).and_then(|clean| {
+                connection.begin_body(clean.framing())?;
+                Ok(clean)
+            });
+            let clean = match checked {
+                Ok(clean) => clean,
+                Err(refusal) => return self.refuse(connection, refusal).await,
+            };
+            match self.proxy(connection, head, clean).await {
+                Some(reusable) => connection = reusable,
+                None => return,
+            }
+        }
+    }
+
+    /// Has Pingora serve one request, and gives the connection back when another may follow.
+    async fn proxy(
+        &self,
+        connection: Box<Connection>,
+        head: BytesMut,
+        clean: Clean,
+    ) -> Option<Box<Connection>> {
+        let mut session = ServerSession::new_http1(connection);
+        session.set_keepalive(Some(0));
+        session.set_connection_user_context(Some(Box::new(clean)));
+        session.set_pipelined_prefix(head);
+        let (stream, _) = self.proxy.process_new_http(session, &self.shutdown).await?.consume();
+        let mut connection = stream.into_any().downcast::<Connection>().ok()?;
+        (connection.end_body() && !self.drain.has_begun()).then_some(connection)
+    }
+
+    /// Reads a head. `None` when the client has gone, was idle for too long, or the gateway stops.
+    async fn read_head(
+        &self,
+        connection: &mut Connection,
+        first: bool,
+    ) -> Result<Option<BytesMut>, Refusal> {
+        if connection.received().is_empty() {
+            let settings = &self.settings;
+            let patience = if first { settings.header_timeout } else { settings.keepalive_timeout };
+            let arrived = tokio::select! {
+                biased;
+                read = timeout(patience, connection.fill()) => matches!(read, Ok(Ok(1..))),
+                () = self.drain.begun() => false,
+            };
+            if !arrived {
+                return Ok(None);
+            }
+        }
+        let mut scanner = head::Scanner::default();
+        if let Some(head) = advance(&mut scanner, connection, &self.settings.limits)? {
+            return Ok(Some(head));
+        }
+        // Not all of it came at once: from here it is counted and timed.
+        let _counted: SlowHead =
+            self.slow.enter(connection.peer().ip()).ok_or(Refusal::TooManySlow)?;
+        let rest = async {
+            while matches!(connection.fill().await, Ok(1..)) {
+                if let Some(head) = advance(&mut scanner, connection, &self.settings.limits)? {
+                    return Ok(Some(head));
+                }
+            }
+            Ok(None)
+        };
+        timeout(self.settings.header_timeout, rest).await.unwrap_or(Err(Refusal::HeadTooSlow))
+    }
+
+    /// Answers a request that breaks a rule, and closes the connection.
+    async fn refuse(&self, mut connection: Box<Connection>, refusal: Refusal) {
+        let id = RequestId::make();
+        metrics::front_door_refusal(refusal);
+        if self.settings.access_log {
+            access_log::refused(&id, connection.peer().ip(), refusal);
+        }
+        let answer = wire(refusal.problem(), &id);
+        // Who breaks rules may be gone already.
+        let _gone = async {
+            connection.write_all(&answer).await?;
+            connection.flush().await
+        }
+        .await;
+    }
+}
+
+fn advance(
+    scanner: &mut head::Scanner,
+    connection: &mut Connection,
+    limits: &HeadLimits,
+) -> Result<Option<BytesMut>, Refusal> {
+    if scanner.is_fresh() && connection.received().starts_with(b"\r\n") {
+        // An empty line before a request line is an old client's habit (RFC 9112 2.2): one is ignored.
+        connection.discard(2);
+    }
+    Ok(scanner.scan(connection.received(), limits)?.map(|length| connection.take(length)))
+}
+
+/// A problem as the bytes of an HTTP/1.1 response that closes the connection.
+fn wire(problem: Problem, id: &RequestId) -> Vec<u8> {
+    let response = problem.request_id(id.as_str()).into_http();
+    let mut bytes = format!(
+        "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\nx-request-id: {}\r\n",
+        response.status(),
+        response.body().len(),
+        id.as_str()
+    )
+    .into_bytes();
+    for (name, value) in response.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(response.body());
+    bytes
+}
+
+/// One open connection; counted until dropped.
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn enter(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

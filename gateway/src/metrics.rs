@@ -1,0 +1,179 @@
+//! What Prometheus sees. The handles of what happens at each request are made once and kept; looking a
+//! metric up by its labels costs more than counting it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+
+use crate::clean::Refusal;
+
+/// Whose fault a failed request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It did not fail.
+    #[default]
+    Nobody,
+    /// What was asked cannot be answered, or the client went away.
+    Client,
+    /// The gateway, or something that it needs.
+    Gateway,
+    /// The service behind.
+    Upstream,
+}
+
+impl Blame {
+    /// The value of the label.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+const BLAMES: usize = 4;
+
+/// The statuses that have a counter of their own; any other is counted by its class.
+const STATUSES: [u16; 40] = [
+    101, 200, 201, 202, 203, 204, 206, 300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405,
+    406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 428, 429, 431, 499, 500, 501, 502,
+    503, 504,
+];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const SLOTS: usize = STATUSES.len() + CLASSES.len();
+
+/// What is counted for one route.
+pub(crate) struct RouteMetrics {
+    route: Arc<str>,
+    requests: Box<[[OnceLock<Counter>; BLAMES]]>,
+    seconds: Histogram,
+}
+
+impl RouteMetrics {
+    /// The metrics of `route`.
+    pub(crate) fn new(route: &str) -> Self {
+        Self {
+            route: route.into(),
+            requests: (0..SLOTS).map(|_| Default::default()).collect(),
+            seconds: histogram!("haetae_gateway_request_seconds", "route" => route.to_owned()),
+        }
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn answered(&self, status: StatusCode, blame: Blame, took: Duration) {
+        self.seconds.record(took);
+        let code = status.as_u16();
+        let slot = STATUSES.binary_search(&code).unwrap_or_else(|_| {
+            STATUSES.len() + usize::from(code / 100).clamp(1, CLASSES.len()) - 1
+        });
+        let Some(counter) = self.requests.get(slot).and_then(|slots| slots.get(blame as usize))
+        else {
+            return;
+        };
+        counter
+            .get_or_init(|| {
+                let class = slot.checked_sub(STATUSES.len()).and_then(|at| CLASSES.get(at));
+                let status = class.map_or_else(|| code.to_string(), |&class| class.to_owned());
+                counter!("haetae_gateway_requests_total", "route" => self.route.to_string(),
+                    "status" => status, "blame" => blame.as_str())
+            })
+            .increment(1);
+    }
+}
+
+impl std::fmt::Debug for RouteMetrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "RouteMetrics({})", self.route)
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures microseconds that the injected clock does not have, and decides nothing"
+    )]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// How looking at the credentials of a request ended.
+pub(crate) fn authenticated(method: &'static str, outcome: &'static str) {
+    counter!("haetae_gateway_authentications_total", "method" => method, "outcome" => outcome)
+        .increment(1);
+}
+
+/// A bearer token that was accepted: every request of the hot path, so the handle is kept.
+pub(crate) fn bearer_accepted() {
+    static ACCEPTED: OnceLock<Counter> = OnceLock::new();
+    ACCEPTED
+        .get_or_init(|| {
+            counter!("haetae_gateway_authentications_total", "method" => "bearer", "outcome" => "accepted")
+        })
+        .increment(1);
+}
+
+/// A request that a rate limit refused.
+pub(crate) fn limited(limit: &str) {
+    counter!("haetae_gateway_limited_total", "limit" => limit.to_owned()).increment(1);
+}
+
+/// A request that broke a rule of the front door.
+pub(crate) fn front_door_refusal(refusal: Refusal) {
+    counter!("haetae_gateway_front_door_refusals_total", "rule" => refusal.name()).increment(1);
+}
+
+/// A connection that was not taken.
+pub(crate) fn connection_refused(reason: &'static str) {
+    counter!("haetae_gateway_connections_refused_total", "reason" => reason).increment(1);
+}
+
+/// How many client connections are open.
+pub(crate) fn connections(open: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 connections")]
+    gauge!("haetae_gateway_connections").set(open as f64);
+}
+
+/// Whether an instance of an upstream answers.
+pub(crate) fn upstream_up(upstream: &str, address: SocketAddr, up: bool) {
+    gauge!("haetae_gateway_upstream_up", "upstream" => upstream.to_owned(), "address" => address.to_string())
+        .set(if up { 1.0 } else { 0.0 });
+}
+
+/// How a refresh of a browser session ended.
+pub(crate) fn refreshed(outcome: &'static str) {
+    counter!("haetae_gateway_session_refreshes_total", "outcome" => outcome).increment(1);
+}
+
+/// A further attempt at an upstream.
+pub(crate) fn retried(upstream: &str) {
+    counter!("haetae_gateway_upstream_retries_total", "upstream" => upstream.to_owned())
+        .increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_in_order_to_be_searched() {
+        assert!(STATUSES.is_sorted());
+    }
+}

@@ -1,0 +1,60 @@
+//! First: the request is clean, or it ends here. Over HTTP/1 the front door has looked at its bytes; over
+//! HTTP/2 the same rules are applied now. Then: where it comes from, and how long it may take.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use pingora::{Error, Result, proxy::Session};
+
+use super::HANDLED;
+use crate::{
+    answer::X_REQUEST_ID,
+    clean::{Clean, Refusal},
+    ctx::Ctx,
+    forwarded::Origin,
+    metrics::{self, Blame},
+    proxy::Gateway,
+    request_id::RequestId,
+};
+
+/// # Errors
+/// When a rule is broken; the answer is in the context.
+pub(crate) fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    let peer = session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip);
+    if ctx.clean.is_none() {
+        let request = session.req_header();
+        let checked = Clean::from_http2(
+            &request.method,
+            &request.uri,
+            request.raw_path(),
+            &request.headers,
+            &gateway.limits,
+        );
+        ctx.clean = Some(checked.map_err(|refusal| refuse(ctx, refusal))?);
+    }
+    let request = session.req_header();
+    if gateway.trusted_proxies.is_empty() {
+        ctx.origin = Origin::direct(peer.to_canonical());
+    } else {
+        ctx.origin = Origin::of(peer, &request.headers, &gateway.trusted_proxies);
+        if ctx.origin.is_trusted()
+            && let Some(id) = request.headers.get(X_REQUEST_ID).and_then(RequestId::adopt)
+        {
+            ctx.request_id = id;
+        }
+    }
+    if let Some(target) = ctx.clean.as_ref().and_then(Clean::rewritten) {
+        let target = target.to_owned();
+        session.req_header_mut().set_raw_path(target.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn refuse(ctx: &mut Ctx, refusal: Refusal) -> Box<Error> {
+    metrics::front_door_refusal(refusal);
+    ctx.blame = Blame::Client;
+    ctx.failure = Some(refusal.problem());
+    Error::new_down(HANDLED)
+}

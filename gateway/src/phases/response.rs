@@ -1,0 +1,52 @@
+//! Sixth: the answer on its way back.
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::{Error, ErrorType, Result, http::ResponseHeader};
+
+use crate::{answer, ctx::Ctx, metrics::Blame, proxy::Gateway};
+
+const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
+
+/// What the answer says about the instance.
+pub(crate) fn from_upstream(response: &ResponseHeader, ctx: &mut Ctx) {
+    if let (Some(endpoint), Some(authorized)) = (&ctx.endpoint, &ctx.authorized) {
+        endpoint.succeeded(&authorized.request().routed().route().upstream);
+    }
+    if response.status.is_server_error() {
+        ctx.blame = Blame::Upstream;
+    } else if response.status.is_client_error() {
+        ctx.blame = Blame::Client;
+    }
+}
+
+/// What the client sees of it.
+///
+/// # Errors
+/// Never in practice.
+pub(crate) fn to_client(response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    if response.status.is_informational() {
+        return Ok(());
+    }
+    response.remove_header(&header::SERVER);
+    response.remove_header(&X_POWERED_BY);
+    let via = match response.headers.get(header::VIA).and_then(|value| value.to_str().ok()) {
+        Some(before) => HeaderValue::try_from(format!("{before}, 1.1 haetae"))
+            .unwrap_or(HeaderValue::from_static("1.1 haetae")),
+        None => HeaderValue::from_static("1.1 haetae"),
+    };
+    response.insert_header(header::VIA, via)?;
+    answer::finish_head(response, ctx)
+}
+
+/// The body: the whole request has its time, also when the service keeps sending a little.
+///
+/// # Errors
+/// When the time is up.
+pub(crate) fn body(gateway: &Gateway, ctx: &mut Ctx) -> Result<Option<std::time::Duration>> {
+    let Some(route) = &ctx.route else { return Ok(None) };
+    if gateway.clock.now().since(ctx.arrived) > route.timeout {
+        ctx.blame = Blame::Upstream;
+        return Err(Error::explain(ErrorType::ReadTimedout, "the route's time is up").into_up());
+    }
+    Ok(None)
+}

@@ -1,0 +1,83 @@
+//! Asking the instances whether they live, beside the requests: one that is down is asked often, so that
+//! it is used again as soon as it is back, without a person's request as the trial.
+
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use haetae_base::{clock::Clock, shutdown::Shutdown};
+use reqwest::StatusCode;
+
+use super::Pool;
+use crate::metrics;
+
+/// How often an instance that is down is asked.
+const DOWN: Duration = Duration::from_millis(500);
+/// Every so many rounds the others are asked too.
+const ROUNDS: u32 = 10;
+/// Every so many rounds names are looked up again.
+const RESOLVE: u32 = 60;
+/// How long an instance may take to say that it lives.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Watches the instances of `pool` until shutdown.
+pub(crate) async fn watch(
+    pool: Arc<Pool>,
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) {
+    for endpoint in pool.endpoints().iter() {
+        metrics::upstream_up(pool.name(), endpoint.address(), !endpoint.is_down());
+    }
+    let mut without_path = HashSet::new();
+    let mut round: u32 = 0;
+    let mut ticks = tokio::time::interval(DOWN);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.requested() => return,
+        }
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(RESOLVE) && pool.has_names() {
+            let pool = Arc::clone(&pool);
+            // A lookup that panics is a lookup that failed: the instances stay.
+            let _looked_up = tokio::task::spawn_blocking(move || pool.resolve()).await;
+        }
+        let all = round % ROUNDS == 1;
+        let endpoints = pool.endpoints();
+        let asked = endpoints.iter().filter(|endpoint| all || endpoint.is_down()).map(|endpoint| {
+            let request = ask(&client, endpoint.address(), pool.health_path());
+            async move { (endpoint, request.await) }
+        });
+        for (endpoint, answer) in futures::future::join_all(asked).await {
+            match answer {
+                Health::Lives => endpoint.succeeded(&pool),
+                Health::NoSuchPath => {
+                    if without_path.insert(endpoint.address()) {
+                        tracing::warn!(
+                            upstream = pool.name(),
+                            path = pool.health_path(),
+                            "answers 404 to its health_path; taken for alive because it answers"
+                        );
+                    }
+                    endpoint.succeeded(&pool);
+                }
+                Health::Dead => endpoint.failed(&pool, clock.now()),
+            }
+        }
+    }
+}
+
+enum Health {
+    Lives,
+    NoSuchPath,
+    Dead,
+}
+
+async fn ask(client: &reqwest::Client, address: SocketAddr, path: &str) -> Health {
+    match client.get(format!("http://{address}{path}")).timeout(PATIENCE).send().await {
+        Ok(response) if response.status().is_success() => Health::Lives,
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => Health::NoSuchPath,
+        _ => Health::Dead,
+    }
+}
