@@ -82,7 +82,7 @@ pub(super) struct Source {
     pub(super) url: Url,
     pub(super) options: FetchOptions,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) flight: tokio::sync::Mutex<Flight>,
+    pub(super) flight: Arc<tokio::sync::Mutex<Flight>>,
     client: Client,
 }
 
@@ -101,12 +101,16 @@ impl Source {
             .https_only(url.scheme() == "https")
             .timeout(options.timeout)
             .connect_timeout(options.timeout);
+        if url.scheme() == "http" {
+            // Otherwise the client would not even start on a machine without certificates.
+            client = client.tls_certs_only([]);
+        }
         if local {
             // A proxy could not reach this machine's loopback.
             client = client.no_proxy();
         }
         let client = client.build().map_err(SetupError::Client)?;
-        Ok(Self { url, options, clock, flight: tokio::sync::Mutex::default(), client })
+        Ok(Self { url, options, clock, flight: Arc::default(), client })
     }
 
     pub(super) async fn fetch(&self, generation: u64) -> Result<KeySet, FetchError> {
@@ -129,10 +133,11 @@ impl Source {
         Ok(keys)
     }
 
-    /// A second after the first failure, then twice as long each time, up to the normal interval.
+    /// A tenth of a second after the first failure, since gateway and issuer may start together; then
+    /// twice as long each time, up to half a minute.
     pub(super) fn retry_after(&self, failures: u32) -> Duration {
-        let seconds = 1_u64 << failures.saturating_sub(1).min(5);
-        Duration::from_secs(seconds).min(self.options.refresh_every)
+        let millis = 100_u64 << failures.saturating_sub(1).min(9);
+        Duration::from_millis(millis.min(30_000)).min(self.options.refresh_every)
     }
 }
 

@@ -22,12 +22,16 @@ use haetae_base::{
     entropy,
     shutdown::Shutdown,
 };
+use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
-use self::{fetch::Source, key_set::Lookup};
 pub use self::{
     fetch::{FetchError, FetchOptions, SetupError},
     key_set::KeySet,
+};
+use self::{
+    fetch::{Flight, Source},
+    key_set::Lookup,
 };
 use crate::{
     algorithm::Algorithm,
@@ -143,30 +147,45 @@ impl IssuerKeys {
     /// The key `kid`, fetched if it is not known. Asking costs at most one request in
     /// [`FetchOptions::min_interval`], however many ask and whatever they ask for.
     pub(crate) async fn find_or_fetch(
-        &self,
+        self: &Arc<Self>,
         kid: &str,
         algorithm: Algorithm,
     ) -> Result<(Arc<VerifyingKey>, u64), VerifyError> {
         let first = self.find(kid, algorithm);
         let Some(source) = &self.source else { return first };
-        if first.is_ok() || first.as_ref().is_err_and(|error| !worth_fetching(*error)) {
+        if !first.as_ref().is_err_and(|error| worth_fetching(*error)) {
             return first;
         }
         // One at a time: who waited here may find that another fetched what it needs.
-        let mut flight = source.flight.lock().await;
+        let flight = Arc::clone(&source.flight).lock_owned().await;
         let second = self.find(kid, algorithm);
         if second.is_ok() || !flight.may_ask_for(kid, source.clock.now(), &source.options) {
             return second;
         }
-        if let Err(error) = self.fetch(source, &mut flight).await {
-            tracing::warn!(url = %source.url, %error, "cannot fetch the issuer's keys");
-            return second;
+        // In a task of its own: a caller that hangs up must not take the fetch away from all others.
+        let (keys, name) = (Arc::clone(self), kid.to_owned());
+        let fetching = tokio::spawn(async move { keys.fetch_for(&name, algorithm, flight).await });
+        fetching.await.unwrap_or(second)
+    }
+
+    async fn fetch_for(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+        mut flight: OwnedMutexGuard<Flight>,
+    ) -> Result<(Arc<VerifyingKey>, u64), VerifyError> {
+        if let Some(source) = &self.source {
+            match self.fetch(source, &mut flight).await {
+                Ok(()) if self.find(kid, algorithm).is_err() => {
+                    flight.remember_missing(kid, source.clock.now());
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(url = %source.url, %error, "cannot fetch the issuer's keys");
+                }
+            }
         }
-        let third = self.find(kid, algorithm);
-        if third.is_err() {
-            flight.remember_missing(kid, source.clock.now());
-        }
-        third
+        self.find(kid, algorithm)
     }
 
     fn find(
@@ -185,7 +204,7 @@ impl IssuerKeys {
         }
     }
 
-    async fn fetch(&self, source: &Source, flight: &mut fetch::Flight) -> Result<(), FetchError> {
+    async fn fetch(&self, source: &Source, flight: &mut Flight) -> Result<(), FetchError> {
         flight.begin(source.clock.now());
         let result = source.fetch(self.current.load().generation() + 1).await;
         let outcome = if result.is_ok() { "ok" } else { "failed" };

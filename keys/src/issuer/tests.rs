@@ -137,6 +137,29 @@ async fn an_unknown_key_is_fetched_once_for_all_who_ask() {
 }
 
 #[tokio::test]
+async fn who_hangs_up_does_not_take_the_keys_away_from_the_others() {
+    let (old, new) = (signer(), signer());
+    let issuer = Issuer::start(&old).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    issuer.publish(&serde_json::to_string(&new.jwks()).expect("json"));
+    issuer.clock.advance(5 * SECOND);
+    issuer.state.held.store(true, Ordering::SeqCst);
+    let impatient = {
+        let (keys, token) = (Arc::clone(&keys), token(&new));
+        tokio::spawn(async move { decode_for_tests(&token, &keys).await })
+    };
+    while issuer.requests() < 2 {
+        tokio::task::yield_now().await;
+    }
+    impatient.abort();
+    assert!(impatient.await.is_err_and(|error| error.is_cancelled()));
+    issuer.state.permits.add_permits(1);
+    assert_eq!(decode_for_tests(&token(&new), &keys).await, Ok(()));
+    assert_eq!(issuer.requests(), 2);
+}
+
+#[tokio::test]
 async fn a_flood_of_unknown_keys_costs_the_issuer_next_to_nothing() {
     let known = signer();
     let issuer = Issuer::start(&known).await;
@@ -275,6 +298,17 @@ async fn the_way_to_the_keys_must_be_safe() {
     let open = FetchOptions { plain_http: true, ..FetchOptions::default() };
     assert!(set_up("http://auth:8081/oauth2/jwks", open).is_ok());
     assert!(set_up("ftp://auth/", open).is_err());
+}
+
+#[tokio::test]
+async fn failures_are_retried_soon_and_then_ever_later() {
+    let issuer = Issuer::start(&signer()).await;
+    let keys = issuer.keys();
+    let source = keys.source.as_ref().expect("fetched");
+    let pauses: Vec<u128> = [1, 2, 3, 9, 10, 1000, u32::MAX]
+        .map(|failures| source.retry_after(failures).as_millis())
+        .into();
+    assert_eq!(pauses, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
 }
 
 #[test]

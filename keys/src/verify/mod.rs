@@ -15,7 +15,10 @@ mod tests;
 
 /// The signature rules alone, for the tests of what feeds a verifier.
 #[cfg(test)]
-pub(crate) async fn decode_for_tests(token: &str, keys: &IssuerKeys) -> Result<(), VerifyError> {
+pub(crate) async fn decode_for_tests(
+    token: &str,
+    keys: &Arc<IssuerKeys>,
+) -> Result<(), VerifyError> {
     authentic(token, TokenType::Access, &Algorithm::ALL, keys).await.map(|_| ())
 }
 
@@ -279,7 +282,7 @@ async fn authentic(
     token: &str,
     typ: TokenType,
     algorithms: &[Algorithm],
-    keys: &IssuerKeys,
+    keys: &Arc<IssuerKeys>,
 ) -> Result<(Payload, Arc<VerifyingKey>, u64), VerifyError> {
     let compact = Compact::split(token)?;
     let header = Header::read(&compact.header()?, typ, algorithms)?;
