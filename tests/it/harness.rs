@@ -30,3 +30,16 @@ async fn has_a_postgres_of_its_own() {
     let databases = haetae_tests::postgres::databases().await;
     assert_eq!(databases.reservation_sql("SELECT 1 + 1").await, "2");
 }
+
+#[tokio::test]
+async fn steers_a_real_chromium() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, "<html lang=en><body><form><input name=x></form><p id=out>Hello</p><script>document.querySelector('[name=x]').oninput = event => out.textContent = event.target.value</script>").unwrap();
+    let browser = haetae_tests::browser::Browser::open("harness", "ko-KR", 800, 600).await;
+    browser.goto(&url::Url::from_file_path(&file).unwrap()).await;
+    browser.fill("x", "안녕").await;
+    browser.await_text(&["안녕"]).await;
+    assert_eq!(browser.script("return navigator.languages[0]").await, "ko-KR");
+    browser.close().await;
+}
