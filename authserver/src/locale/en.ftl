@@ -156,11 +156,15 @@ account-sign-out = Sign out
 account-sign-out-everywhere = Sign out everywhere
 account-sign-out-everywhere-text = Ends every session on every device, this one too, and every token given out for them.
 account-sessions-none = No sessions.
+account-applications = Applications with access
+account-application-since = Allowed { $date }
+account-application-revoke = Take back
 
 notice-password-changed = Your password is changed, and your other devices are signed out.
 notice-totp-enabled = Two-step sign-in is on.
 notice-totp-disabled = Two-step sign-in is off.
 notice-session-ended = That device is signed out.
+notice-application-revoked = That application has no access any more.
 notice-registered = Welcome. Your account is ready.
 
 password-title = Change password
@@ -213,7 +217,7 @@ error-internal-title = Something went wrong
 error-internal-text = The mistake is ours. We have noted it. Please try again.
 error-expired-title = This sign-in has expired
 error-expired-text = It was open for too long, or it was finished in another window. Go back to the application and begin again.
-error-invalid-request-title = The application asked for something that cannot be
+error-invalid-request-title = The application sent a wrong request
 error-client-unknown = This application is not known here.
 error-redirect-uri = redirect_uri is not registered
 error-retry = Try again

@@ -29,7 +29,7 @@ field-recovery-code = 복구 코드
 
 login-title = 로그인
 login-lead = 계속하려면 로그인하세요.
-login-lead-client = { $client }을(를) 이용하려면 로그인하세요.
+login-lead-client = { $client } 이용을 위해 로그인하세요.
 login-again-title = 본인이 맞나요?
 login-again-lead = { $name } 님으로 로그인되어 있습니다. 계속하려면 비밀번호를 입력하세요.
 login-again-other = 다른 계정으로 로그인
@@ -59,7 +59,7 @@ recovery-failed = 복구 코드가 올바르지 않거나 이미 사용되었습
 
 register-title = 계정 만들기
 register-lead = 계정 하나로 이 문 너머의 모든 서비스를 이용하세요.
-register-lead-client = { $client }을(를) 이용하려면 계정을 만드세요.
+register-lead-client = { $client } 이용을 위해 계정을 만드세요.
 register-submit = 계정 만들기
 register-have-account = 이미 계정이 있나요?
 register-sign-in = 로그인
@@ -87,9 +87,9 @@ error-password-same = 지금 쓰는 비밀번호입니다. 다른 비밀번호�
 error-code-wrong = 코드가 올바르지 않습니다. 휴대전화의 시각을 확인하고 가장 새로운 코드를 입력하세요.
 
 consent-title = { $client }의 접근 요청
-consent-lead = { $client }이(가) 다음 권한을 요청합니다.
+consent-lead = { $client }에서 다음 권한을 요청합니다.
 consent-account = { $name } 님으로 로그인되어 있습니다.
-consent-redirect = 이후 { $host }(으)로 이동합니다.
+consent-redirect = 이후 이동할 곳: { $host }
 consent-allow = 허용
 consent-deny = 허용하지 않음
 consent-remember = 한 번만 묻습니다. 내 계정 페이지에서 언제든 취소할 수 있습니다.
@@ -150,11 +150,15 @@ account-sign-out = 로그아웃
 account-sign-out-everywhere = 모든 기기에서 로그아웃
 account-sign-out-everywhere-text = 이 기기를 포함한 모든 기기의 세션과 그 세션으로 발급된 모든 토큰이 끝납니다.
 account-sessions-none = 세션이 없습니다.
+account-applications = 접근을 허용한 앱
+account-application-since = { $date } 허용
+account-application-revoke = 허용 취소
 
 notice-password-changed = 비밀번호를 바꾸고 다른 기기에서 로그아웃했습니다.
 notice-totp-enabled = 2단계 인증을 켰습니다.
 notice-totp-disabled = 2단계 인증을 껐습니다.
 notice-session-ended = 그 기기에서 로그아웃했습니다.
+notice-application-revoked = 그 앱의 접근을 취소했습니다.
 notice-registered = 환영합니다. 계정이 준비되었습니다.
 
 password-title = 비밀번호 변경

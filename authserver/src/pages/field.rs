@@ -65,6 +65,12 @@ impl Field {
         Self { kind: "email", ..Self::text(name, label, "email") }
     }
 
+    /// With another label.
+    pub(crate) fn label(mut self, label: String) -> Self {
+        self.label = label;
+        self
+    }
+
     /// With this value in it.
     pub(crate) fn value(mut self, value: impl Into<String>) -> Self {
         self.value = value.into();

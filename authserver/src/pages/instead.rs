@@ -13,6 +13,7 @@ use super::{
     visit::{Page, Visit},
 };
 use crate::{
+    fault,
     interaction::InteractionError,
     locale::Argument,
     sign_in::{hash_pool::HashError, throttle::Throttled},
@@ -107,12 +108,12 @@ impl Fault {
 /// A page that says something and leads on.
 #[derive(Template)]
 #[template(path = "message.html")]
-pub(super) struct Message<'a> {
-    pub(super) page: &'a Page,
-    pub(super) title: String,
-    pub(super) paragraphs: Vec<String>,
-    pub(super) action: Option<(String, String)>,
-    pub(super) details: Vec<(String, String)>,
+pub(crate) struct Message<'a> {
+    pub(crate) page: &'a Page,
+    pub(crate) title: String,
+    pub(crate) paragraphs: Vec<String>,
+    pub(crate) action: Option<(String, String)>,
+    pub(crate) details: Vec<(String, String)>,
 }
 
 /// An error page in the person's language. The protocol endpoints call it for what cannot be told to the
@@ -164,6 +165,12 @@ pub(crate) fn error(mut visit: Visit, fault: &Fault) -> Response {
 }
 
 impl Instead {
+    /// An error page for a mistake of ours, whose cause goes to the log.
+    pub(crate) fn internal(error: &dyn Display) -> Self {
+        tracing::error!(%error, "a page failed");
+        Fault::Internal.into()
+    }
+
     /// The answer.
     pub(crate) fn into_response(self, visit: Visit) -> Response {
         match self {
@@ -204,7 +211,7 @@ impl From<HashError> for Instead {
             HashError::Stopped
             | HashError::Cost(_)
             | HashError::Unreadable
-            | HashError::Start(_) => internal(&error),
+            | HashError::Start(_) => Self::internal(&error),
         }
     }
 }
@@ -215,7 +222,7 @@ impl From<StoreError> for Instead {
             StoreError::Unavailable(_) => unavailable(&error),
             // Two changes at once: the second one starts over.
             StoreError::Stale => Fault::Unavailable.into(),
-            StoreError::Exists(_) | StoreError::Inconsistent { .. } => internal(&error),
+            StoreError::Exists(_) | StoreError::Inconsistent { .. } => Self::internal(&error),
         }
     }
 }
@@ -224,7 +231,7 @@ impl From<TransientError> for Instead {
     fn from(error: TransientError) -> Self {
         match error {
             TransientError::Redis(_) => unavailable(&error),
-            TransientError::Format { .. } => internal(&error),
+            TransientError::Format { .. } => Self::internal(&error),
         }
     }
 }
@@ -235,12 +242,25 @@ impl From<haetae_session::StoreError> for Instead {
     }
 }
 
+impl From<fault::Fault> for Instead {
+    fn from(fault: fault::Fault) -> Self {
+        match fault {
+            fault::Fault::Unavailable => Fault::Unavailable.into(),
+            fault::Fault::Internal => Fault::Internal.into(),
+        }
+    }
+}
+
+impl From<InteractionError> for Instead {
+    fn from(error: InteractionError) -> Self {
+        match error {
+            InteractionError::Expired => Fault::Expired.into(),
+            InteractionError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 fn unavailable(error: &dyn Display) -> Instead {
     tracing::warn!(%error, "a page is not available");
     Fault::Unavailable.into()
-}
-
-pub(super) fn internal(error: &dyn Display) -> Instead {
-    tracing::error!(%error, "a page failed");
-    Fault::Internal.into()
 }

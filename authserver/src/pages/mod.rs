@@ -6,6 +6,7 @@
 //! stands in the way is an [`Instead`]: a redirect, or an error page in the person's language.
 
 mod assets;
+mod consent;
 mod field;
 mod form;
 mod form_action;
@@ -19,13 +20,13 @@ pub(crate) use self::{
     field::Field,
     form::{FormKey, Posted, Typed},
     form_action::FormAction,
-    instead::{Fault, Instead, error},
-    logout::{confirm_logout, signed_out},
+    instead::{Instead, Message, Fault, error},
+    logout::{Confirm, confirm_logout, signed_out},
     visit::{Page, Visit, local_path},
 };
 use crate::state::AppState;
 
-/// The files under `/static/`.
+/// `/consent`, and the files under `/static/`.
 pub(crate) fn router() -> Router<AppState> {
-    assets::router()
+    assets::router().merge(consent::router())
 }

@@ -231,27 +231,27 @@ impl Page {
         self.language.text_with(key, arguments)
     }
 
-    fn lang(&self) -> &'static str {
+    pub(crate) fn lang(&self) -> &'static str {
         self.language.tag()
     }
 
-    fn other_lang(&self) -> &'static str {
+    pub(crate) fn other_lang(&self) -> &'static str {
         self.language.other().tag()
     }
 
-    fn switch(&self) -> &str {
+    pub(crate) fn switch(&self) -> &str {
         &self.switch
     }
 
-    fn csrf(&self) -> &str {
+    pub(crate) fn csrf(&self) -> &str {
         &self.csrf
     }
 
-    fn home(&self) -> &str {
+    pub(crate) fn home(&self) -> &str {
         &self.home
     }
 
-    fn asset(&self, name: &str) -> String {
+    pub(crate) fn asset(&self, name: &str) -> String {
         assets::path(name)
     }
 }

@@ -1,0 +1,48 @@
+//! What the person allowed applications, and taking it back.
+
+use axum::{extract::State, response::Response};
+use serde::Deserialize;
+
+use super::{back, person};
+use crate::{
+    audit::{Event, What},
+    pages::{Instead, Posted, Visit},
+    state::AppState,
+};
+
+/// What the form posts.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Form {
+    #[serde(default)]
+    client_id: String,
+    #[serde(default)]
+    csrf: String,
+}
+
+/// `POST /account/applications/revoke`.
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    visit: Visit,
+    posted: Result<Posted<Form>, Instead>,
+) -> Response {
+    let result = take_back(&state, &visit, posted).await;
+    result.unwrap_or_else(|instead| instead.into_response(visit))
+}
+
+async fn take_back(
+    state: &AppState,
+    visit: &Visit,
+    posted: Result<Posted<Form>, Instead>,
+) -> Result<Response, Instead> {
+    let Posted(form) = posted?;
+    visit.check_form(&form.csrf)?;
+    let account = person(state, visit).await?.account;
+    // The consent first: from then on nothing new is given out, whatever happens to the rest.
+    if state.consents.remove(account.id, &form.client_id).await? {
+        let id = account.id.to_string();
+        state.families.revoke_consent(&id, &form.client_id, state.now()).await?;
+        let event = Event::success(What::ConsentRevoked).subject(account.id);
+        state.audit.record(event.client(form.client_id).from(&visit.context));
+    }
+    back(state, visit, "notice-application-revoked").await
+}

@@ -1,0 +1,370 @@
+//! A whole authserver for the tests of the pages: real SQLite, a Redis of its own, a clock that the test
+//! moves, and a browser that keeps its cookies.
+
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
+use haetae_base::{
+    clock::{Clock, ManualClock, Timestamp},
+    redis::Redis,
+    shutdown::Shutdown,
+    sql::Sql,
+};
+use haetae_config::Config;
+use haetae_keys::{
+    ring::{KeyRing, Policy},
+    seal::MasterKey,
+    verify::Verifier,
+};
+use haetae_session::{
+    denylist::{DenylistReplica, DenylistWriter},
+    family::{FamilyPolicy, FamilyStore},
+    sso::{SsoLifetimes, SsoStore},
+};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::{
+    audit::Audit,
+    client_registry::ClientRegistry,
+    cookies::Cookies,
+    domain::{
+        account::{Account, PasswordHash},
+        client::Client,
+    },
+    sign_in::{SignIn, hash_cost, hash_pool::hash_now},
+    state::{AppState, Parts, expectation, longest_token},
+    store::{
+        accounts::Accounts, audit::AuditTrail, clients::Clients, consents::Consents,
+        factors::Factors, keys::SigningKeys, migrations, revocations::Revocations,
+        testing::new_account,
+    },
+    transient::{Transient, code::Codes},
+};
+
+/// The password of every account of the tests.
+pub(crate) const PASSWORD: &str = "tiger lily on the roof";
+
+/// A Redis of one's own, stopped at the end.
+pub(crate) struct OwnRedis {
+    server: Child,
+    folder: TempDir,
+}
+
+impl OwnRedis {
+    pub(crate) async fn start() -> (Self, Redis) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", "redis.sock"])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let own = Self { server, folder };
+        let socket = own.folder.path().join("redis.sock");
+        let url = format!("redis+unix://{}", socket.display()).into();
+        for _ in 0..500 {
+            if let Ok(redis) = Redis::connect(&url, Duration::from_secs(2)).await {
+                return (own, redis);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server does not start");
+    }
+
+    /// Stops it now.
+    pub(crate) fn stop(&mut self) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("gone");
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A running authserver.
+pub(crate) struct House {
+    pub(crate) state: AppState,
+    pub(crate) clock: ManualClock,
+    pub(crate) router: Router,
+    pub(crate) redis: OwnRedis,
+    _folder: TempDir,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    pub(crate) async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::for_tests(folder.path());
+        config.auth.password.memory_kib = 64;
+        config.auth.password.iterations = 1;
+        change(&mut config);
+        let (redis, connection) = OwnRedis::start().await;
+        let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
+        let state = open(Arc::new(config), connection, clock.clone()).await;
+        let router = router(&state);
+        Self { state, clock, router, redis, _folder: folder }
+    }
+
+    /// A person with [`PASSWORD`].
+    pub(crate) async fn person(&self, username: &str) -> Account {
+        let mut account = new_account(username);
+        account.display_name = format!("{username} 님");
+        account.created_at = self.clock.now();
+        let cost = hash_cost(&self.state.config);
+        let phc = hash_now(cost, &PASSWORD.to_owned().into()).expect("hashes");
+        account.password = Some(PasswordHash::from_phc(phc));
+        self.state.accounts.insert(&account).await.expect("inserted");
+        account
+    }
+
+    /// A public client of somebody else, answered at `http://127.0.0.1:1/callback`.
+    pub(crate) async fn client(&self, client_id: &str, first_party: bool) {
+        let metadata = serde_json::json!({
+            "client_name": "Partner & Sons", "application_type": "native",
+            "redirect_uris": ["http://127.0.0.1/callback"], "grant_types": ["authorization_code"],
+            "token_endpoint_auth_method": "none", "scope": "openid profile reservations:read",
+        });
+        let now = self.clock.now();
+        let client = Client {
+            client_id: client_id.to_owned(),
+            metadata: serde_json::from_value(metadata).expect("metadata"),
+            secret: None,
+            first_party,
+            disabled_at: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        Clients::new(self.state.sql.clone(), &self.state.master)
+            .insert(&client)
+            .await
+            .expect("inserted");
+    }
+
+    /// A browser that has never been here.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser {
+            router: self.router.clone(),
+            origin: self.state.issuer.clone(),
+            language: "en",
+            cookies: BTreeMap::new(),
+        }
+    }
+}
+
+async fn open(config: Arc<Config>, redis: Redis, clock: ManualClock) -> AppState {
+    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let sql = Sql::connect(&config.auth_database_url(), "a test's", 4).await.expect("sqlite");
+    migrations::migrate(&sql).await.expect("migrated");
+    let master = MasterKey::from_secret(&MasterKey::generate()).expect("a key");
+    let tokens = &config.auth.tokens;
+    let longest = longest_token(&config);
+    let policy = Policy::new(
+        vec![haetae_keys::Algorithm::Es256],
+        *config.keys.rotate_every,
+        *config.keys.overlap,
+        longest,
+    );
+    let keys =
+        KeyRing::open(Arc::new(SigningKeys::new(sql.clone())), &master, policy, Arc::clone(&clock))
+            .await
+            .expect("keys");
+    let lifetimes =
+        SsoLifetimes { idle: *config.auth.session.idle, absolute: *config.auth.session.absolute };
+    let families = FamilyPolicy {
+        idle: *tokens.refresh_idle,
+        absolute: *tokens.refresh_absolute,
+        grace: *tokens.refresh_grace,
+    };
+    let log = Arc::new(Revocations::new(sql.clone()));
+    let denylist = DenylistWriter::connect(redis.clone(), log, longest, Arc::clone(&clock))
+        .await
+        .expect("a denylist");
+    let (audit, writer) = Audit::new(AuditTrail::new(sql.clone()), Arc::clone(&clock));
+    drop(writer.spawn(Shutdown::new()));
+    AppState::new(Parts {
+        issuer: config.issuer(),
+        audience: config.api_audience(),
+        cookies: Cookies::new(config.is_https()),
+        accounts: Accounts::new(sql.clone()),
+        factors: Factors::new(sql.clone()),
+        consents: Consents::new(sql.clone()),
+        clients: ClientRegistry::new(Clients::new(sql.clone(), &master), Arc::clone(&clock)),
+        audit,
+        sso: SsoStore::connect(redis.clone(), lifetimes).await.expect("sessions"),
+        families: FamilyStore::connect(redis.clone(), families).await.expect("families"),
+        denylist,
+        replica: DenylistReplica::start(redis.clone(), Arc::clone(&clock), Duration::from_secs(5)),
+        transient: Transient::new(redis.clone()),
+        codes: Codes::new(redis.clone(), *tokens.code),
+        verifier: Verifier::new(expectation(&config), keys.issuer_keys(), 16, Arc::clone(&clock)),
+        sign_in: SignIn::start(&config, &master, Arc::clone(&clock), redis.clone())
+            .expect("hashing threads"),
+        keys,
+        master,
+        redis,
+        sql,
+        clock,
+        config,
+    })
+}
+
+fn router(state: &AppState) -> Router {
+    Router::new()
+        .merge(crate::sign_in::router())
+        .merge(crate::register::router())
+        .merge(crate::account::router())
+        .merge(crate::pages::router())
+        .merge(crate::oidc::router(state))
+        .with_state(state.clone())
+}
+
+/// A browser that keeps cookies and sends what browsers send.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    router: Router,
+    pub(crate) origin: String,
+    pub(crate) language: &'static str,
+    pub(crate) cookies: BTreeMap<String, String>,
+}
+
+/// What a browser got.
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: header::HeaderMap,
+    pub(crate) body: String,
+    /// The address that it was got from.
+    pub(crate) address: String,
+}
+
+impl Got {
+    /// Where it redirects to.
+    pub(crate) fn location(&self) -> &str {
+        assert_eq!(self.status, 303, "{}", self.body);
+        self.fields[header::LOCATION].to_str().expect("text")
+    }
+
+    /// The value of an attribute right after `mark`.
+    pub(crate) fn after(&self, mark: &str) -> String {
+        let (_, rest) =
+            self.body.split_once(mark).unwrap_or_else(|| panic!("{mark} in {}", self.body));
+        unescape(rest.split('"').next().expect("a value"))
+    }
+
+    /// The token of its form.
+    pub(crate) fn csrf(&self) -> String {
+        self.after(r#"name="csrf" value=""#)
+    }
+
+    /// Where its form posts to.
+    pub(crate) fn action(&self) -> String {
+        self.after(r#"<form method="post" action=""#)
+    }
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&#38;", "&").replace("&amp;", "&").replace("&#34;", "\"").replace("&#39;", "'")
+}
+
+impl Browser {
+    /// Sends a request and keeps the cookies of the answer.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Got {
+        let address = request.uri().to_string();
+        let (mut parts, body) = request.into_parts();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        parts.headers.insert(header::COOKIE, cookies.join("; ").parse().expect("cookies"));
+        parts.headers.insert(header::ACCEPT_LANGUAGE, self.language.parse().expect("a tag"));
+        let answer =
+            self.router.clone().oneshot(Request::from_parts(parts, body)).await.expect("an answer");
+        let (parts, body) = answer.into_parts();
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().expect("text");
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            let (name, value) = pair.split_once('=').expect("a cookie");
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        let body = String::from_utf8(body.to_vec()).expect("text");
+        Got { status: parts.status, fields: parts.headers, body, address }
+    }
+
+    /// Opens a page.
+    pub(crate) async fn get(&mut self, path: &str) -> Got {
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Opens a page and follows redirects on this origin.
+    pub(crate) async fn open(&mut self, path: &str) -> Got {
+        let got = self.get(path).await;
+        self.follow(got).await
+    }
+
+    /// Follows redirects on this origin.
+    pub(crate) async fn follow(&mut self, mut got: Got) -> Got {
+        for _ in 0..10 {
+            if got.status != 303 || !got.location().starts_with('/') {
+                return got;
+            }
+            let next = got.location().to_owned();
+            got = self.get(&next).await;
+        }
+        panic!("redirected for ever: {got:?}");
+    }
+
+    /// Posts fields to a path.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Got {
+        let body: String =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::ORIGIN, &self.origin)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .expect("a request");
+        self.send(request).await
+    }
+
+    /// Fills in the form of a page and sends it.
+    pub(crate) async fn submit(&mut self, page: &Got, fields: &[(&str, &str)]) -> Got {
+        let csrf = page.csrf();
+        let mut all = vec![("csrf", csrf.as_str())];
+        all.extend_from_slice(fields);
+        self.post(&page.action(), &all).await
+    }
+
+    /// Signs in with [`PASSWORD`]; what comes after the password.
+    pub(crate) async fn sign_in(&mut self, username: &str) -> Got {
+        let page = self.get("/login").await;
+        self.submit(&page, &[("username", username), ("password", PASSWORD)]).await
+    }
+
+    /// The value of a cookie.
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.get(name).map(String::as_str)
+    }
+}
