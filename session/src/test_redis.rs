@@ -135,6 +135,31 @@ impl TestRedis {
         endless
     }
 
+    /// No longer waits for the disk: for measurements, and not where a crash is to come.
+    pub(crate) async fn forgetful(&self) {
+        let mut raw = self.raw().await;
+        for (setting, value) in [("appendonly", "no"), ("appendfsync", "no")] {
+            redis::cmd("CONFIG")
+                .arg("SET")
+                .arg(setting)
+                .arg(value)
+                .query_async::<()>(&mut raw)
+                .await
+                .expect("set");
+        }
+    }
+
+    /// What the server says a command has cost it on average.
+    pub(crate) async fn cost_of(&self, command: &str) -> String {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut self.raw().await)
+            .await
+            .expect("stats");
+        let line = stats.lines().find(|line| line.contains(&format!("cmdstat_{command}:")));
+        line.and_then(|line| line.split(',').nth(2)).unwrap_or("unknown").to_owned()
+    }
+
     pub(crate) async fn flush(&self) {
         redis::cmd("FLUSHALL").query_async::<()>(&mut self.raw().await).await.expect("flushed");
     }

@@ -131,6 +131,20 @@ impl LoginStore {
         Ok(Some(login).filter(|login| self.clock.now() < login.started_at.plus(self.timeout)))
     }
 
+    /// Whether other logins are on their way under `cookie`: if not, it can be taken back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_others(&self, cookie: &str) -> Result<bool, StoreError> {
+        let Some(holder) = holder(cookie) else {
+            return Ok(false);
+        };
+        Ok(redis::cmd("EXISTS")
+            .arg(login_key(&holder.id))
+            .query_async(&mut self.redis.connection())
+            .await?)
+    }
+
     async fn add(&self, cookie: &str, login: &Login, known: bool) -> Result<bool, StoreError> {
         let Some(holder) = holder(cookie) else {
             return Ok(false);

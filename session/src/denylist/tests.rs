@@ -52,6 +52,7 @@ async fn a_replica_is_not_fresh_before_the_stream_was_filled() {
 #[expect(clippy::disallowed_methods, reason = "it measures real time")]
 async fn measure_the_propagation() {
     let bench = Bench::new().await;
+    bench.redis.forgetful().await;
     let writer = bench.writer().await;
     writer.maintain().await.expect("fills");
     let replica = bench.replica().await;

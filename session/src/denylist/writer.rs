@@ -29,6 +29,8 @@ use crate::{StoreError, index, script};
 const TICK: Duration = Duration::from_millis(500);
 /// How many entries are published in one step.
 const PAGE: u64 = 500;
+/// How many entries are marked in one statement.
+const MARKED_AT_ONCE: usize = 500;
 /// How old an unpublished entry must be before a writer that did not record it publishes it: its own
 /// writer may be at it.
 const ORPHANED: Duration = Duration::from_secs(3);
@@ -257,14 +259,16 @@ impl DenylistWriter {
 
     async fn mark(&self) -> Result<(), LogError> {
         let ids = std::mem::take(&mut self.state().to_mark);
-        if ids.is_empty() {
-            return Ok(());
+        // In parts that fit into one SQL statement.
+        let mut parts = ids.chunks(MARKED_AT_ONCE);
+        while let Some(part) = parts.next() {
+            if let Err(error) = self.log.mark_published(part).await {
+                let left = std::iter::once(part).chain(parts).flatten();
+                self.state().to_mark.extend(left);
+                return Err(error);
+            }
         }
-        let marked = self.log.mark_published(&ids).await;
-        if marked.is_err() {
-            self.state().to_mark.extend(ids);
-        }
-        marked
+        Ok(())
     }
 
     /// How long the stream is kept.

@@ -98,9 +98,8 @@ impl FamilyStore {
         let key = successor_key(presented);
         let successor = bearer::new(PREFIX, family);
         let sealed = key.seal(successor.expose_secret().as_bytes(), hash.as_bytes());
-        let answer = self
-            .ask(family, hash, client_id, &successor, &sealed, requested, access, now)
-            .await?;
+        let answer =
+            self.ask(family, hash, client_id, &successor, &sealed, requested, access, now).await?;
         let mut answer = answer.into_iter();
         let verdict = answer.next().unwrap_or_default();
         match verdict.as_slice() {

@@ -6,7 +6,10 @@ use haetae_base::{clock::Timestamp, redis::Redis};
 use redis::Script;
 use secrecy::SecretString;
 
-use super::{AccessRef, FamilyGrant, rotate::{grant, issued}};
+use super::{
+    AccessRef, FamilyGrant,
+    rotate::{grant, issued},
+};
 use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script};
 
 pub(super) const PREFIX: &str = "hrt_";
@@ -123,16 +126,14 @@ impl FamilyStore {
         let absolute = now.plus(self.policy.absolute);
         let idle = now.plus(self.policy.idle).min(absolute);
         let json = serde_json::to_vec(grant).map_err(|_| StoreError::Unreadable("a grant"))?;
-        let issued: Vec<String> = access.map(AccessRef::to_text).into_iter().collect();
-        let issued = match issued.is_empty() {
-            true => Vec::new(),
-            false => serde_json::to_vec(&issued)
-                .map_err(|_| StoreError::Unreadable("an access token's id"))?,
-        };
+        let issued = access
+            .map(|access| serde_json::to_vec(&[access.to_text()]))
+            .transpose()
+            .map_err(|_| StoreError::Unreadable("an access token's id"))?;
         let mut connection = self.redis.connection();
         index::add(&mut connection, &indexes(grant), &family.to_string(), absolute, now).await?;
         let mut pipe = redis::pipe();
-        if !issued.is_empty() {
+        if let Some(issued) = issued {
             pipe.hset(family_key(family), "issued", issued).ignore();
         }
         let () = pipe

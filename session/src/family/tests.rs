@@ -276,8 +276,7 @@ async fn the_end_of_a_family_names_the_access_tokens_that_may_still_live() {
     let (_redis, store) = store().await;
     let access = |jti: &str, until| AccessRef { jti: jti.to_owned(), until: after(until) };
     let (first, second) = (access("tok_1", 10), access("tok_2", 30));
-    let (family, token) =
-        store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let (family, token) = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
     let rotated = store
         .rotate_issuing(token.expose_secret(), "shop", None, Some(&second), after(5))
         .await

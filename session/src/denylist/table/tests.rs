@@ -185,15 +185,16 @@ fn measure_a_lookup() {
         let before = std::time::Instant::now();
         table.insert(revoked.iter(), NOW);
         let filling = before.elapsed();
-        let rounds = 1_000_u32;
-        let before = std::time::Instant::now();
         let mut refused = 0;
-        for _ in 0..rounds {
+        // The fastest of many rounds: what it costs when nobody else wants the processor.
+        let mut each = Duration::MAX;
+        for _ in 0..2_000 {
+            let before = std::time::Instant::now();
             for token in &tokens {
                 refused += u32::from(std::hint::black_box(&table).refuses(token, "kid_1", || NOW));
             }
+            each = each.min(before.elapsed() / 1000);
         }
-        let each = before.elapsed() / (rounds * 1000);
         let before = std::time::Instant::now();
         table.prune(NOW);
         let pruning = before.elapsed();

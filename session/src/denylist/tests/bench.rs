@@ -75,9 +75,9 @@ impl IdKind for Token {
     const PREFIX: &'static str = "tok";
 }
 
-/// A token of `sub`, issued a moment ago.
+/// A token of `sub`, issued before the test began.
 pub(super) fn token(sub: &str) -> AccessClaims {
-    let issued = now().minus(Duration::from_secs(1));
+    let issued = now().minus(Duration::from_mins(1));
     AccessClaims {
         iss: "https://issuer".to_owned(),
         aud: Audience::one("api"),

@@ -42,9 +42,8 @@ impl DenylistWriter {
                 break;
             };
             after = last.id;
-            let (there, missing): (Vec<_>, Vec<_>) =
-                page.into_iter().partition(|recorded| known.contains(&recorded.entry));
-            self.state().to_mark.extend(there.iter().map(|recorded| recorded.id));
+            let missing: Vec<_> =
+                page.into_iter().filter(|recorded| !known.contains(&recorded.entry)).collect();
             if !missing.is_empty() {
                 self.put(&missing).await?;
                 added += missing.len();
