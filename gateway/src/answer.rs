@@ -57,12 +57,12 @@ pub(crate) async fn send(
 /// Never in practice: the values are made here.
 pub(crate) fn finish_head(head: &mut ResponseHeader, ctx: &mut Ctx) -> pingora::Result<()> {
     head.insert_header(X_REQUEST_ID, ctx.request_id.to_header())?;
-    if let Some(route) = &ctx.route {
-        if let Some(state) = ctx.limits.state(route.limits.iter().map(AsRef::as_ref)) {
-            head.insert_header(fields::STATE, state)?;
-            if let Some(policy) = &route.limit_policy {
-                head.insert_header(fields::POLICY, policy.clone())?;
-            }
+    if let Some(route) = &ctx.route
+        && let Some(state) = ctx.limits.state(route.limits.iter().map(AsRef::as_ref))
+    {
+        head.insert_header(fields::STATE, state)?;
+        if let Some(policy) = &route.limit_policy {
+            head.insert_header(fields::POLICY, policy.clone())?;
         }
     }
     if let Some(origin) = ctx.cors_origin.take() {

@@ -2,7 +2,6 @@
 //! next server is told (RFC 7239, and the `X-Forwarded-*` that it replaced).
 
 use std::{
-    borrow::Cow,
     fmt::Write,
     net::{IpAddr, SocketAddr},
 };
@@ -10,6 +9,8 @@ use std::{
 use haetae_config::Cidr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
+
+use crate::clean::fields::starts_with_alias;
 
 /// `X-Forwarded-For`.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -184,17 +185,18 @@ fn append(before: Option<String>, element: std::fmt::Arguments<'_>) -> HeaderVal
 }
 
 fn remove(request: &mut RequestHeader) {
-    let names: Vec<Cow<'static, str>> = request
+    let names: Vec<HeaderName> = request
         .headers
         .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-")
+        .filter(|&name| {
+            *name == header::FORWARDED
+                || name == "x-real-ip"
+                || starts_with_alias(name.as_str().as_bytes(), b"x-forwarded-")
         })
-        .map(|name| Cow::Owned(name.as_str().to_owned()))
+        .cloned()
         .collect();
-    for name in names {
-        request.remove_header(name.as_ref());
+    for name in &names {
+        request.remove_header(name);
     }
 }
 
@@ -242,6 +244,7 @@ mod tests {
             ("host", "a.example"),
             ("x-forwarded-for", "6.6.6.6"),
             ("x-forwarded-prefix", "/x"),
+            ("x_forwarded_for", "6.6.6.6"),
             ("forwarded", "for=6.6.6.6"),
             ("x-real-ip", "6.6.6.6"),
             ("x-forwarded-proto", "https"),
@@ -258,6 +261,7 @@ mod tests {
             lied.headers["forwarded"],
             "for=\"[2001:db8::1]\";host=\"a.example\";proto=http"
         );
+        assert!(!lied.headers.contains_key("x_forwarded_for"));
         assert!(
             !lied.headers.contains_key("x-forwarded-prefix")
                 && !lied.headers.contains_key("x-real-ip")

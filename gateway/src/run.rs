@@ -93,7 +93,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`], whose text is one line that says what to do.
 pub fn run(config: &Arc<Config>, ready: &Ready, shutdown: &Shutdown) -> Result<(), RunError> {
-    run_with_clock(config, ready, shutdown, Arc::new(SystemClock))
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_with_clock(config, ready, shutdown, &clock)
 }
 
 /// Runs the gateway by the time of `clock`, for tests that move it.
@@ -104,7 +105,7 @@ pub fn run_with_clock(
     config: &Arc<Config>,
     ready: &Ready,
     shutdown: &Shutdown,
-    clock: Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<(), RunError> {
     let behind = runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -112,7 +113,7 @@ pub fn run_with_clock(
         .enable_all()
         .build()?;
     let serving = serving_runtime(config)?;
-    let built = behind.block_on(Built::new(config, &clock, shutdown))?;
+    let built = behind.block_on(Built::new(config, clock, shutdown))?;
     let listener = serving.block_on(listen(config))?;
     let addresses =
         Addresses { listen: Some(listener.local_addr()?), admin: built.admin.address() };
@@ -373,7 +374,13 @@ async fn browser(
     );
     Ok(Browser {
         cookies: Cookies::new(config.is_https(), lifetimes.absolute, *settings.login_timeout),
-        sessions: Sessions::new(store, client.clone(), *settings.refresh_before, Arc::clone(clock)),
+        sessions: Sessions::new(
+            store,
+            client.clone(),
+            *settings.refresh_before,
+            lifetimes.idle,
+            Arc::clone(clock),
+        ),
         logins,
         client,
         id_tokens,

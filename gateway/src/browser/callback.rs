@@ -55,13 +55,13 @@ pub(super) async fn answer(
     let language = Language::of(&request.headers);
     let failed = |failure: Failure| {
         metrics::authenticated("login", failure.name());
-        Ok(pages::failed(language, failure, ctx.request_id.as_str()))
+        pages::failed(language, failure, ctx.request_id.as_str())
     };
-    let single =
-        |name| cookies::single(&request.headers, name).map_err(|refusal| refusal.problem());
+    let single = |name| cookies::single(&request.headers, name);
     let answer = Answer::of(request.uri.query().unwrap_or_default());
 
-    let login = match (single(browser.cookies.login())?, &answer.state) {
+    let login_cookie = single(browser.cookies.login())?;
+    let login = match (login_cookie, &answer.state) {
         (Some(cookie), Some(state)) => {
             browser.logins.take(cookie, state).await.map_err(|error| store_unavailable(&error))?
         }
@@ -75,23 +75,27 @@ pub(super) async fn answer(
         {
             return Ok(redirect(StatusCode::FOUND, "/"));
         }
-        return failed(Failure::Expired);
+        return Ok(failed(Failure::Expired));
     };
     // Only now, with the state known, is anything else of the answer believed.
     if answer.iss.as_deref() != Some(browser.issuer.as_str()) {
-        return failed(Failure::WrongIssuer);
+        return Ok(failed(Failure::WrongIssuer));
     }
     if let Some(error) = &answer.error {
         tracing::info!(error, "the authserver refused a login");
-        return failed(if error == "access_denied" { Failure::Declined } else { Failure::Refused });
+        return Ok(failed(if error == "access_denied" {
+            Failure::Declined
+        } else {
+            Failure::Refused
+        }));
     }
-    let Some(code) = &answer.code else { return failed(Failure::Refused) };
+    let Some(code) = &answer.code else { return Ok(failed(Failure::Refused)) };
     let tokens = match browser.client.exchange(code, &login.code_verifier).await {
         Ok(tokens) => tokens,
-        Err(TokenClientError::InvalidGrant) => return failed(Failure::Expired),
+        Err(TokenClientError::InvalidGrant) => return Ok(failed(Failure::Expired)),
         Err(error) => {
             tracing::error!(%error, "a code cannot be exchanged");
-            return failed(Failure::Unavailable);
+            return Ok(failed(Failure::Unavailable));
         }
     };
     let sent = Sent {
@@ -103,17 +107,17 @@ pub(super) async fn answer(
         Ok(verified) => verified,
         Err(error) => {
             tracing::error!(error = error.name(), "an ID token is not accepted");
-            return failed(if error.is_unavailable() {
+            return Ok(failed(if error.is_unavailable() {
                 Failure::Unavailable
             } else {
                 Failure::Refused
-            });
+            }));
         }
     };
     let claims = verified.claims();
     let Some(sid) = claims.sid.clone() else {
         tracing::error!("an ID token has no sid, without which its session could not be ended");
-        return failed(Failure::Refused);
+        return Ok(failed(Failure::Refused));
     };
     let username = claims.profile.get("preferred_username").and_then(|name| name.as_str());
     let sign_in =
@@ -131,6 +135,12 @@ pub(super) async fn answer(
     metrics::authenticated("login", "signed_in");
     let mut response = pages::signed_in(language, &login.return_to);
     response.headers_mut().append(header::SET_COOKIE, browser.cookies.set_session(&cookie));
+    if let Some(login_cookie) = login_cookie
+        // Another tab may be on its way with it. If that cannot be told, it runs out by itself.
+        && let Ok(false) = browser.logins.has_others(login_cookie).await
+    {
+        response.headers_mut().append(header::SET_COOKIE, browser.cookies.clear_login());
+    }
     Ok(response)
 }
 

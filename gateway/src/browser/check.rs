@@ -20,8 +20,7 @@ pub(super) async fn answer(
     request: &RequestHeader,
 ) -> Result<Response<Bytes>, Problem> {
     let browser = &gateway.browser;
-    let cookie = cookies::single(&request.headers, browser.cookies.session())
-        .map_err(|refusal| refusal.problem())?;
+    let cookie = cookies::single(&request.headers, browser.cookies.session())?;
     let session = match cookie {
         Some(cookie) => {
             browser.sessions.peek(cookie).await.map_err(|error| store_unavailable(&error))?

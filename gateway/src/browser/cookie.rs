@@ -55,6 +55,11 @@ impl Cookies {
         self.set(self.login(), value.expose_secret(), "Lax", self.login_age)
     }
 
+    /// Takes the login-state cookie back.
+    pub(crate) fn clear_login(&self) -> HeaderValue {
+        self.set(self.login(), "", "Lax", Duration::ZERO)
+    }
+
     fn set(&self, name: &str, value: &str, same_site: &str, age: Duration) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
         let age = age.as_secs();

@@ -40,8 +40,7 @@ pub(super) async fn answer(
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"- ".contains(&byte))
     });
 
-    let single =
-        |name| cookies::single(&request.headers, name).map_err(|refusal| refusal.problem());
+    let single = |name| cookies::single(&request.headers, name);
     // Signed in already, and nothing stronger is asked for: another tab was first.
     if acr.is_none()
         && max_age.is_none()

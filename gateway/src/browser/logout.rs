@@ -28,8 +28,7 @@ pub(super) async fn answer(
     }
     let browser = &gateway.browser;
     let by_script = request.headers.contains_key(X_HAETAE_BROWSER);
-    let cookie = cookies::single(&request.headers, browser.cookies.session())
-        .map_err(|refusal| refusal.problem())?;
+    let cookie = cookies::single(&request.headers, browser.cookies.session())?;
     let ended = match cookie {
         Some(cookie) => {
             browser.sessions.end(cookie).await.map_err(|error| store_unavailable(&error))?

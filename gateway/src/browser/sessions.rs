@@ -28,7 +28,7 @@ use crate::metrics;
 /// slides its idle timeout too.
 const CONFIRM_BEHIND: Duration = Duration::from_secs(5);
 /// Older than this, the request waits for the answer.
-const CONFIRM_FIRST: Duration = Duration::from_secs(60);
+const CONFIRM_FIRST: Duration = Duration::from_mins(1);
 /// After a refresh failed while the token still lives, the next try is this much later.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// How many sessions are kept in memory, some 4 KiB each.
@@ -43,6 +43,9 @@ struct Inner {
     client: TokenClient,
     clock: Arc<dyn Clock>,
     refresh_before: Duration,
+    /// Half the idle timeout at most: a session that nobody used for so long may be over.
+    confirm_first: Duration,
+    confirm_behind: Duration,
     cache: moka::sync::Cache<SecretHash, Arc<Session>>,
 }
 
@@ -101,18 +104,27 @@ impl Session {
 
 impl Sessions {
     /// The sessions in `store`, refreshed by `client` when their access token has less than
-    /// `refresh_before` left.
+    /// `refresh_before` left; `idle_timeout` is that of the store.
     pub(crate) fn new(
         store: BrowserStore,
         client: TokenClient,
         refresh_before: Duration,
+        idle_timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(CAPACITY)
             .time_to_idle(Duration::from_mins(30))
             .build();
-        Self(Arc::new(Inner { store, client, clock, refresh_before, cache }))
+        Self(Arc::new(Inner {
+            store,
+            client,
+            clock,
+            refresh_before,
+            confirm_first: CONFIRM_FIRST.min(idle_timeout / 2),
+            confirm_behind: CONFIRM_BEHIND.min(idle_timeout / 6),
+            cache,
+        }))
     }
 
     /// Where they live.
@@ -176,7 +188,7 @@ impl Sessions {
         }
         let confirmed = Timestamp::from_millis(known.confirmed_at.load(Ordering::Acquire));
         let age = now.since(confirmed);
-        if age >= CONFIRM_FIRST {
+        if age >= self.0.confirm_first {
             return match self.load(key, cookie).await {
                 // Redis is away: the session stays what it was, and the denylist says how long that is
                 // good enough.
@@ -187,7 +199,7 @@ impl Sessions {
                 found => found,
             };
         }
-        if age >= CONFIRM_BEHIND && !known.confirming.swap(true, Ordering::AcqRel) {
+        if age >= self.0.confirm_behind && !known.confirming.swap(true, Ordering::AcqRel) {
             let (sessions, known, cookie) =
                 (self.clone(), Arc::clone(&known), SecretString::from(cookie));
             tokio::spawn(async move {

@@ -85,7 +85,9 @@ impl Chunks {
             (State::Size { digits: 0, .. }, _) if !byte.is_ascii_hexdigit() => {
                 return Err(Refusal::ChunkSize);
             }
-            (State::Size { value, .. }, b'\r') => State::SizeEnd { value },
+            (State::Size { value, .. } | State::Extension { value }, b'\r') => {
+                State::SizeEnd { value }
+            }
             (State::Size { value, .. }, b';') => State::Extension { value },
             (State::Size { value, digits }, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(Refusal::ChunkSize)?;
@@ -94,7 +96,6 @@ impl Chunks {
                 }
                 State::Size { value: value * 16 + u64::from(digit), digits: digits + 1 }
             }
-            (State::Extension { value }, b'\r') => State::SizeEnd { value },
             (State::Extension { value }, _) => {
                 self.extension += 1;
                 let legal = byte == b'\t' || byte == b' ' || byte.is_ascii_graphic();

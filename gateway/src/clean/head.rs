@@ -144,7 +144,7 @@ pub(crate) fn check(head: &[u8], limits: &HeadLimits) -> Result<Clean, Refusal> 
         return Err(Refusal::HostMismatch);
     }
     let framing = seen.framing(http_10)?;
-    Clean::assemble(&target, seen, framing)
+    Clean::assemble(&target, &seen, framing)
 }
 
 fn request_line_parts(line: &[u8]) -> Result<(&[u8], &[u8], bool), Refusal> {

@@ -116,12 +116,12 @@ impl Clean {
         if matches!(target, head::Target::Absolute { .. }) {
             return Err(Refusal::TargetForm);
         }
-        Self::assemble(&target, seen, Framing::Empty)
+        Self::assemble(&target, &seen, Framing::Empty)
     }
 
     fn assemble(
         target: &head::Target<'_>,
-        seen: fields::Seen<'_>,
+        seen: &fields::Seen<'_>,
         framing: Framing,
     ) -> Result<Self, Refusal> {
         let mut facts = seen.facts();

@@ -127,9 +127,8 @@ impl Front {
             let connection = Connection::new(Transport::Tcp(stream), peer, None, Box::new(held));
             return self.serve_http1(Box::new(connection)).await;
         };
-        let _handshake_counts = match self.slow.enter(peer.ip()) {
-            Some(slow) => slow,
-            None => return metrics::connection_refused("too-many-slow"),
+        let Some(handshake) = self.slow.enter(peer.ip()) else {
+            return metrics::connection_refused("too-many-slow");
         };
         let stream = match timeout(self.settings.header_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -139,6 +138,7 @@ impl Front {
             }
             Err(_) => return metrics::connection_refused("tls-too-slow"),
         };
+        drop(handshake);
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
         let transport = Transport::Tls(Box::new(stream));

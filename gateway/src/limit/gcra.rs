@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn waits_as_long_as_it_says_and_not_longer() {
-        let rate = Rate::new(1, Duration::from_secs(60), 1).expect("rate");
+        let rate = Rate::new(1, Duration::from_mins(1), 1).expect("rate");
         let mut account = Account::default();
         assert!(rate.count(&mut account, at(0)).admitted);
         let refused = rate.count(&mut account, at(500));

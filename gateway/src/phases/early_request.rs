@@ -52,6 +52,7 @@ pub(crate) fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Re
     Ok(())
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "the form that Pingora asks for")]
 fn refuse(ctx: &mut Ctx, refusal: Refusal) -> Box<Error> {
     metrics::front_door_refusal(refusal);
     ctx.blame = Blame::Client;

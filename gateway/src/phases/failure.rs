@@ -7,7 +7,7 @@ use http::StatusCode;
 use pingora::{
     Error, ErrorSource,
     ErrorType::{
-        self, ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed,
+        ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error,
         HTTPStatus, InvalidHTTPHeader, ReadError, ReadTimedout, WriteError, WriteTimedout,
     },
     proxy::{FailToProxy, Session},
@@ -23,6 +23,7 @@ use crate::{
 
 /// An instance could not be connected to: nothing was sent, so another one may be tried, whatever the
 /// method.
+#[expect(clippy::unnecessary_box_returns, reason = "the form that Pingora asks for")]
 pub(crate) fn connecting(gateway: &Gateway, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
     let Some(authorized) = &ctx.authorized else { return error };
     let pool = &authorized.request().routed().route().upstream;
@@ -39,6 +40,7 @@ pub(crate) fn connecting(gateway: &Gateway, ctx: &mut Ctx, mut error: Box<Error>
 
 /// A connection broke after something was sent. Again only what may be sent twice, and only when the
 /// connection was an old one that the instance had just closed.
+#[expect(clippy::unnecessary_box_returns, reason = "the form that Pingora asks for")]
 pub(crate) fn proxying(
     gateway: &Gateway,
     session: &mut Session,
@@ -133,9 +135,8 @@ fn diagnose(error: &Error) -> Option<Problem> {
         },
         (ErrorSource::Downstream, kind) => match kind {
             ReadTimedout => Refusal::BodyTooSlow.problem(),
-            WriteError | ReadError | ConnectionClosed | WriteTimedout => return None,
+            WriteError | ReadError | ConnectionClosed | WriteTimedout | H2Error => return None,
             InvalidHTTPHeader => Refusal::FieldValue.problem(),
-            ErrorType::H2Error => return None,
             _ => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "malformed-request",

@@ -221,20 +221,17 @@ impl Paths {
         setting: &gateway::Route,
         route: &Arc<Route>,
     ) -> Result<(), InvalidRoutes> {
-        let at = match self.patterns.get(&setting.path) {
-            Some(&at) => at,
-            None => {
-                let at = self.entries.len();
-                self.router.insert(&setting.path, at).map_err(|source| InvalidRoutes::Path {
-                    route: setting.name.clone(),
-                    path: setting.path.clone(),
-                    source,
-                })?;
-                self.patterns.insert(setting.path.clone(), at);
-                self.entries.push(Vec::new());
-                at
-            }
-        };
+        let known = self.patterns.get(&setting.path).copied();
+        let at = known.unwrap_or(self.entries.len());
+        if known.is_none() {
+            self.router.insert(&setting.path, at).map_err(|source| InvalidRoutes::Path {
+                route: setting.name.clone(),
+                path: setting.path.clone(),
+                source,
+            })?;
+            self.patterns.insert(setting.path.clone(), at);
+            self.entries.push(Vec::new());
+        }
         let Some(entry) = self.entries.get_mut(at) else { return Ok(()) };
         let clash = entry.iter().find(|other| {
             (other.methods.is_empty() && route.methods.is_empty())
