@@ -11,7 +11,7 @@ use haetae_base::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 
 use crate::{context::RequestContext, store::audit::AuditTrail};
 
@@ -334,34 +334,32 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Runs until shutdown, then stores what is left, for at most five seconds.
-    pub(crate) fn spawn(mut self, shutdown: Shutdown) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(BATCH);
-            loop {
-                tokio::select! {
-                    biased;
-                    taken = self.waiting.recv_many(&mut batch, BATCH) => {
-                        if taken == 0 {
-                            return;
-                        }
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                taken = self.waiting.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
                     }
-                    () = shutdown.requested() => break,
                 }
-                self.store(&mut batch, &shutdown).await;
+                () = shutdown.requested() => break,
             }
-            self.waiting.close();
-            let rest = async {
-                while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
-                    if self.trail.append(&batch).await.is_err() {
-                        batch.iter().for_each(give_up);
-                    }
-                    batch.clear();
+            self.store(&mut batch, &shutdown).await;
+        }
+        self.waiting.close();
+        let rest = async {
+            while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
+                if self.trail.append(&batch).await.is_err() {
+                    batch.iter().for_each(give_up);
                 }
-            };
-            if tokio::time::timeout(Duration::from_secs(5), rest).await.is_err() {
-                tracing::error!("the rest of the audit trail was not stored in time");
+                batch.clear();
             }
-        })
+        };
+        if tokio::time::timeout(Duration::from_secs(5), rest).await.is_err() {
+            tracing::error!("the rest of the audit trail was not stored in time");
+        }
     }
 
     /// Stores a batch; tries again with growing pauses while SQL is away.
@@ -395,12 +393,11 @@ mod tests {
             let trail = AuditTrail::new(database.sql.clone());
             let (audit, writer) = Audit::new(trail.clone(), Arc::new(SystemClock));
             let shutdown = Shutdown::new();
-            let writer = writer.spawn(shutdown.clone());
+            let writer = tokio::spawn(writer.run(shutdown.clone()));
             let context = RequestContext::new(
                 "req-1".to_owned(),
                 Some("192.0.2.1".parse().expect("an address")),
                 Some("Browser\u{7}"),
-                None,
             );
             for number in 0..600 {
                 audit.record(

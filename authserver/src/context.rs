@@ -18,7 +18,6 @@ struct Facts {
     request_id: String,
     address: Option<IpAddr>,
     user_agent: Option<String>,
-    accept_language: Option<String>,
 }
 
 /// A `User-Agent` is stored and shown; longer ones are cut.
@@ -29,17 +28,11 @@ impl RequestContext {
         request_id: String,
         address: Option<IpAddr>,
         user_agent: Option<&str>,
-        accept_language: Option<&str>,
     ) -> Self {
         let user_agent = user_agent.map(|text| {
             text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect::<String>()
         });
-        Self(Arc::new(Facts {
-            request_id,
-            address,
-            user_agent,
-            accept_language: accept_language.map(str::to_owned),
-        }))
+        Self(Arc::new(Facts { request_id, address, user_agent }))
     }
 
     /// Under which the log knows this request.
@@ -56,11 +49,6 @@ impl RequestContext {
     pub(crate) fn user_agent(&self) -> Option<&str> {
         self.0.user_agent.as_deref()
     }
-
-    /// The field `Accept-Language`.
-    pub(crate) fn accept_language(&self) -> Option<&str> {
-        self.0.accept_language.as_deref()
-    }
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
@@ -69,7 +57,7 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| {
             // Only a router without the layers gets here.
-            Self::new(new_request_id(Timestamp::default()), None, None, None)
+            Self::new(new_request_id(Timestamp::default()), None, None)
         }))
     }
 }

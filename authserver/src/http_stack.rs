@@ -79,12 +79,7 @@ impl Stack {
         } else {
             peer
         };
-        RequestContext::new(
-            request_id,
-            address,
-            text(headers, &header::USER_AGENT),
-            text(headers, &header::ACCEPT_LANGUAGE),
-        )
+        RequestContext::new(request_id, address, text(headers, &header::USER_AGENT))
     }
 }
 

@@ -17,38 +17,21 @@ use haetae_base::{
     clock::{Clock, ManualClock, Timestamp},
     redis::Redis,
     shutdown::Shutdown,
-    sql::Sql,
 };
 use haetae_config::Config;
-use haetae_keys::{
-    ring::{KeyRing, Policy},
-    seal::MasterKey,
-    verify::Verifier,
-};
-use haetae_session::{
-    denylist::{DenylistReplica, DenylistWriter},
-    family::{FamilyPolicy, FamilyStore},
-    sso::{SsoLifetimes, SsoStore},
-};
+use haetae_keys::seal::MasterKey;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::{
-    audit::Audit,
-    client_registry::ClientRegistry,
-    cookies::Cookies,
     domain::{
         account::{Account, PasswordHash},
         client::Client,
     },
-    sign_in::{SignIn, hash_cost, hash_pool::hash_now},
-    state::{AppState, Parts, expectation, longest_token},
-    store::{
-        accounts::Accounts, audit::AuditTrail, clients::Clients, consents::Consents,
-        factors::Factors, keys::SigningKeys, migrations, revocations::Revocations,
-        testing::new_account,
-    },
-    transient::{Transient, code::Codes},
+    run,
+    sign_in::{hash_cost, hash_pool::hash_now},
+    state::AppState,
+    store::{clients::Clients, testing::new_account},
 };
 
 /// The password of every account of the tests.
@@ -115,11 +98,17 @@ impl House {
         let mut config = Config::for_tests(folder.path());
         config.auth.password.memory_kib = 64;
         config.auth.password.iterations = 1;
+        config.keys.algorithms.truncate(1);
         change(&mut config);
         let (redis, connection) = OwnRedis::start().await;
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
-        let state = open(Arc::new(config), connection, clock.clone()).await;
-        let router = router(&state);
+        let sql = run::open_sql(&config).await.expect("sqlite");
+        let master = MasterKey::from_secret(&MasterKey::generate()).expect("a key");
+        let shared = Arc::new(clock.clone());
+        let (state, writer) =
+            run::assemble(Arc::new(config), sql, connection, master, shared).await.expect("parts");
+        tokio::spawn(writer.run(Shutdown::new()));
+        let router = run::app(&state);
         Self { state, clock, router, redis, _folder: folder }
     }
 
@@ -168,73 +157,6 @@ impl House {
             cookies: BTreeMap::new(),
         }
     }
-}
-
-async fn open(config: Arc<Config>, redis: Redis, clock: ManualClock) -> AppState {
-    let clock: Arc<dyn Clock> = Arc::new(clock);
-    let sql = Sql::connect(&config.auth_database_url(), "a test's", 4).await.expect("sqlite");
-    migrations::migrate(&sql).await.expect("migrated");
-    let master = MasterKey::from_secret(&MasterKey::generate()).expect("a key");
-    let tokens = &config.auth.tokens;
-    let longest = longest_token(&config);
-    let policy = Policy::new(
-        vec![haetae_keys::Algorithm::Es256],
-        *config.keys.rotate_every,
-        *config.keys.overlap,
-        longest,
-    );
-    let keys =
-        KeyRing::open(Arc::new(SigningKeys::new(sql.clone())), &master, policy, Arc::clone(&clock))
-            .await
-            .expect("keys");
-    let lifetimes =
-        SsoLifetimes { idle: *config.auth.session.idle, absolute: *config.auth.session.absolute };
-    let families = FamilyPolicy {
-        idle: *tokens.refresh_idle,
-        absolute: *tokens.refresh_absolute,
-        grace: *tokens.refresh_grace,
-    };
-    let log = Arc::new(Revocations::new(sql.clone()));
-    let denylist = DenylistWriter::connect(redis.clone(), log, longest, Arc::clone(&clock))
-        .await
-        .expect("a denylist");
-    let (audit, writer) = Audit::new(AuditTrail::new(sql.clone()), Arc::clone(&clock));
-    drop(writer.spawn(Shutdown::new()));
-    AppState::new(Parts {
-        issuer: config.issuer(),
-        audience: config.api_audience(),
-        cookies: Cookies::new(config.is_https()),
-        accounts: Accounts::new(sql.clone()),
-        factors: Factors::new(sql.clone()),
-        consents: Consents::new(sql.clone()),
-        clients: ClientRegistry::new(Clients::new(sql.clone(), &master), Arc::clone(&clock)),
-        audit,
-        sso: SsoStore::connect(redis.clone(), lifetimes).await.expect("sessions"),
-        families: FamilyStore::connect(redis.clone(), families).await.expect("families"),
-        denylist,
-        replica: DenylistReplica::start(redis.clone(), Arc::clone(&clock), Duration::from_secs(5)),
-        transient: Transient::new(redis.clone()),
-        codes: Codes::new(redis.clone(), *tokens.code),
-        verifier: Verifier::new(expectation(&config), keys.issuer_keys(), 16, Arc::clone(&clock)),
-        sign_in: SignIn::start(&config, &master, Arc::clone(&clock), redis.clone())
-            .expect("hashing threads"),
-        keys,
-        master,
-        redis,
-        sql,
-        clock,
-        config,
-    })
-}
-
-fn router(state: &AppState) -> Router {
-    Router::new()
-        .merge(crate::sign_in::router())
-        .merge(crate::register::router())
-        .merge(crate::account::router())
-        .merge(crate::pages::router())
-        .merge(crate::oidc::router(state))
-        .with_state(state.clone())
 }
 
 /// A browser that keeps cookies and sends what browsers send.

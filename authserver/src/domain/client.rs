@@ -69,15 +69,11 @@ impl Client {
         self.metadata.post_logout_redirect_uris.iter().any(|known| known.matches(presented))
     }
 
-    /// Whether scripts of the web origin `origin` may call the token endpoint and the like: those of
-    /// its redirect URIs, and those that it registered.
-    pub fn serves_origin(&self, origin: &str) -> bool {
-        self.metadata.allowed_cors_origins.iter().any(|known| known == origin)
-            || self
-                .metadata
-                .redirect_uris
-                .iter()
-                .any(|uri| uri.origin().is_some_and(|known| known == origin))
+    /// The web origins whose scripts may call the token endpoint and the like: those of its redirect
+    /// URIs, and those that it registered.
+    pub fn origins(&self) -> impl Iterator<Item = String> {
+        let registered = self.metadata.allowed_cors_origins.iter().cloned();
+        registered.chain(self.metadata.redirect_uris.iter().filter_map(RedirectUri::origin))
     }
 }
 
@@ -265,6 +261,12 @@ pub enum InvalidMetadata {
     /// Without a grant there is nothing that the client could do.
     #[error("grant_types: at least one")]
     NoGrant,
+    /// Plain http to something else than this very machine.
+    #[error(
+        "redirect_uris: {0}: http is for loopback addresses only (127.0.0.1, [::1], localhost); \
+         use https"
+    )]
+    PlainHttp(RedirectUri),
     /// A web application has no scheme of its own.
     #[error("redirect_uris: {0} needs \"application_type\": \"native\"")]
     PrivateUseOnWeb(RedirectUri),
@@ -303,9 +305,11 @@ impl ClientMetadata {
         {
             return Err(InvalidMetadata::PublicService);
         }
-        if self.application_type == ApplicationType::Web {
-            let uris = self.redirect_uris.iter().chain(&self.post_logout_redirect_uris);
-            if let Some(uri) = uris.into_iter().find(|uri| uri.is_private_use()) {
+        for uri in self.redirect_uris.iter().chain(&self.post_logout_redirect_uris) {
+            if uri.is_exposed() {
+                return Err(InvalidMetadata::PlainHttp(uri.clone()));
+            }
+            if self.application_type == ApplicationType::Web && uri.is_private_use() {
                 return Err(InvalidMetadata::PrivateUseOnWeb(uri.clone()));
             }
         }
@@ -376,6 +380,10 @@ pub(crate) mod tests {
                 InvalidMetadata::PublicService,
             ),
             (
+                r#"{"redirect_uris":["http://a.example/"]}"#,
+                InvalidMetadata::PlainHttp("http://a.example/".parse().expect("uri")),
+            ),
+            (
                 r#"{"redirect_uris":["com.example.app:/cb"]}"#,
                 InvalidMetadata::PrivateUseOnWeb("com.example.app:/cb".parse().expect("uri")),
             ),
@@ -401,7 +409,7 @@ pub(crate) mod tests {
             r#"{"token_endpoint_auth_method":"client_secret_jwt"}"#,
             r#"{"id_token_signed_response_alg":"none"}"#,
             r#"{"id_token_signed_response_alg":"HS256"}"#,
-            r#"{"redirect_uris":["http://a.example/"]}"#,
+            r#"{"redirect_uris":["javascript:alert(1)"]}"#,
         ] {
             assert!(serde_json::from_str::<ClientMetadata>(json).is_err(), "{json}");
         }

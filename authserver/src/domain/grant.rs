@@ -2,6 +2,7 @@
 
 use haetae_base::clock::Timestamp;
 use haetae_keys::claims::{Acr, Scope};
+use haetae_session::SessionId;
 use serde::{Deserialize, Serialize};
 
 use super::account::AccountId;
@@ -14,7 +15,7 @@ pub struct Grant {
     /// Which client may redeem it.
     pub client_id: String,
     /// The SSO session that it happened in.
-    pub sid: String,
+    pub sid: SessionId,
     /// What was authorized.
     pub scope: Scope,
     /// When the person last signed in.

@@ -23,9 +23,6 @@ pub enum InvalidRedirectUri {
     /// It has a user name or a password in it.
     #[error("a redirect URI has no user name or password")]
     Credentials,
-    /// Plain http to something else than this very machine.
-    #[error("http is for loopback addresses only (127.0.0.1, [::1], localhost); use https")]
-    PlainHttp,
     /// A scheme that is not the application's own (RFC 8252 7.1): it needs a dot, as a reversed domain
     /// name has.
     #[error("a private-use scheme is a reversed domain name, such as com.example.app")]
@@ -55,6 +52,18 @@ impl RedirectUri {
     /// Whether it is a scheme of the application's own, such as `com.example.app:/callback`.
     pub fn is_private_use(&self) -> bool {
         !self.0.starts_with("http://") && !self.0.starts_with("https://")
+    }
+
+    /// Whether it sends answers over plain http to another machine, where others can read them.
+    pub fn is_exposed(&self) -> bool {
+        let Ok(url) = Url::parse(&self.0) else { return true };
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        url.scheme() == "http" && !loopback
     }
 
     /// The web origin (RFC 6454 4) of the page that it leads to; none for a private-use scheme.
@@ -97,18 +106,7 @@ impl FromStr for RedirectUri {
             return Err(InvalidRedirectUri::Credentials);
         }
         match url.scheme() {
-            "https" => {}
-            "http" => {
-                let loopback = match url.host() {
-                    Some(Host::Domain(name)) => name == "localhost",
-                    Some(Host::Ipv4(address)) => address.is_loopback(),
-                    Some(Host::Ipv6(address)) => address.is_loopback(),
-                    None => false,
-                };
-                if !loopback {
-                    return Err(InvalidRedirectUri::PlainHttp);
-                }
-            }
+            "http" | "https" => {}
             scheme if scheme.contains('.') => {}
             _ => return Err(InvalidRedirectUri::Scheme),
         }
@@ -204,8 +202,6 @@ mod tests {
             ("/callback", NotAbsolute),
             ("https://a.example/#f", Fragment),
             ("https://user@a.example/", Credentials),
-            ("http://a.example/", PlainHttp),
-            ("http://127.0.0.1.evil.example/", PlainHttp),
             ("javascript:alert(1)", Scheme),
             ("data:text/html,x", Scheme),
             ("myapp:/callback", Scheme),
@@ -217,6 +213,11 @@ mod tests {
             assert_eq!(text.parse::<RedirectUri>(), Err(why), "{text}");
         }
         assert!(uri("dev.haetae.demo:/callback").is_private_use());
+        assert!(uri("http://a.example/").is_exposed());
+        assert!(uri("http://127.0.0.1.evil.example/").is_exposed());
+        for own in ["http://127.0.0.1/", "http://localhost:1/", "http://[::1]/", "https://a.b/"] {
+            assert!(!uri(own).is_exposed(), "{own}");
+        }
     }
 
     #[test]

@@ -15,9 +15,9 @@
 //!    | a second factor (`acr_values`), or the account has one and the session lacks it | `/mfa?request=<id>` |
 //!    | consent of the person for this client | `/consent?request=<id>` |
 //!
-//! 2. The page calls [`pending`] with the id. `Err(InteractionError::Expired)` means that the id is
-//!    unknown, too old, used up or another browser's: show an error page of status 400. [`Pending`] says
-//!    which client asks, what is missing ([`Need`]), for whom, and in which language.
+//! 2. The page calls [`pending`] with the id. [`InteractionError::Expired`] means that the id is unknown,
+//!    too old, used up or another browser's: show an error page of status 400. [`Pending`] says which
+//!    client asks, what is missing ([`Need`]), for whom, and in which language.
 //!
 //! 3. When the person has authenticated *completely* (the password, and the one-time code when the
 //!    account has a confirmed factor), the page calls [`complete_sign_in`]. It makes the SSO session, or
@@ -25,7 +25,7 @@
 //!    another person in the same browser, writes the audit event, and returns the cookies to set and
 //!    where to redirect to (303): `/oauth2/authorize/resume?request=<id>`, or for a sign-in without a
 //!    pending request the local path that was asked for (default `/account`).
-//!    A second factor for a session that is there already (`Need::SecondFactor`): the same call, with
+//!    A second factor for a session that is there already ([`Need::SecondFactor`]): the same call, with
 //!    [`Authenticated::upgrade`].
 //!    Until then the page keeps "password right, code still due" itself, with
 //!    [`crate::transient::Transient`], bound to the same cookie.
@@ -47,7 +47,10 @@ mod sign_in;
 mod sign_out;
 
 pub(crate) use self::{
-    pending::{InteractionError, Need, Pending, grant_consent, pending, refuse, resume_path, Refusal},
-    sign_in::{Authenticated, Completed, SignedIn, complete_sign_in, signed_in},
-    sign_out::{SignOutReason, end_session},
+    pending::{
+        InteractionError, Need, Pending, Refusal, Suspended, begin, grant_consent, pending, refuse,
+        resume_path, take,
+    },
+    sign_in::{Authenticated, SignedIn, complete_sign_in, signed_in},
+    sign_out::{SignOutReason, end_all_sessions, end_session},
 };

@@ -1,11 +1,226 @@
-//! A person who is signed in in this browser.
-// SIGNATURES (being written; see mod.rs):
-//
-// pub(crate) struct SignedIn { pub session: SsoSession, pub account: Account }
-// pub(crate) async fn signed_in(state: &AppState, jar: &CookieJar) -> Result<Option<SignedIn>, InteractionError>;
-// pub(crate) struct Authenticated { account: AccountId, acr: Acr, amr: Vec<String>, upgrade: bool }
-// impl Authenticated { pub fn password(account) /* 1fa, ["pwd"] */; pub fn password_and_otp(account) /* 2fa, ["pwd","otp","mfa"] */;
-//     pub fn upgrade(account) /* one-time code for the session that is there: 2fa, adds "otp","mfa" */ }
-// pub(crate) struct Completed { pub jar: CookieJar /* return it with the response */, pub location: String }
-// pub(crate) async fn complete_sign_in(state: &AppState, context: &RequestContext, jar: CookieJar,
-//     request: Option<&str>, return_to: Option<&str>, authenticated: Authenticated) -> Result<Completed, InteractionError>;
+//! A person who is signed in in this browser, and how one comes to be.
+
+use axum_extra::extract::CookieJar;
+use haetae_keys::claims::Acr;
+use haetae_session::sso::{Factors, SsoSession, Start};
+use secrecy::SecretString;
+
+use super::{InteractionError, SignOutReason, end_session, pending, resume_path};
+use crate::{
+    audit::{Event, What},
+    context::RequestContext,
+    cookies::Name,
+    domain::account::{Account, AccountId},
+    fault::Fault,
+    state::AppState,
+};
+
+/// A person who is signed in in this browser.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    /// The session.
+    pub(crate) session: SsoSession,
+    /// The account, which is open.
+    pub(crate) account: Account,
+}
+
+/// Who is signed in in this browser. `None` when nobody is, or the account is shut or gone.
+pub(crate) async fn signed_in(
+    state: &AppState,
+    jar: &CookieJar,
+) -> Result<Option<SignedIn>, Fault> {
+    let Some(cookie) = state.cookies.read(jar, Name::Sso) else {
+        return Ok(None);
+    };
+    let now = state.now();
+    let Some(session) = state.sso.find(cookie, now).await? else {
+        return Ok(None);
+    };
+    let Ok(id) = session.sub.parse() else {
+        return Ok(None);
+    };
+    let Some(account) = state.accounts.find(id).await?.filter(|account| !account.is_disabled())
+    else {
+        return Ok(None);
+    };
+    state.sso.touch(&session, now).await?;
+    Ok(Some(SignedIn { session, account }))
+}
+
+/// What a person has just proved, completely: whoever makes one of these has checked it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authenticated {
+    account: AccountId,
+    acr: Acr,
+    amr: &'static [&'static str],
+    upgrade: bool,
+}
+
+impl Authenticated {
+    /// The password, of an account without a second factor.
+    pub(crate) const fn password(account: AccountId) -> Self {
+        Self { account, acr: Acr::OneFactor, amr: &["pwd"], upgrade: false }
+    }
+
+    /// The password and a one-time code, or a recovery code in its place.
+    pub(crate) const fn password_and_otp(account: AccountId) -> Self {
+        Self { account, acr: Acr::TwoFactor, amr: &["pwd", "otp", "mfa"], upgrade: false }
+    }
+
+    /// A one-time code, or a recovery code in its place, for the session that is there.
+    pub(crate) const fn upgrade(account: AccountId) -> Self {
+        Self { account, acr: Acr::TwoFactor, amr: &["otp", "mfa"], upgrade: true }
+    }
+}
+
+/// A sign-in that is done.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    /// To be returned with the response: it sets the new cookie.
+    pub(crate) jar: CookieJar,
+    /// Where to redirect to, with 303.
+    pub(crate) location: String,
+}
+
+/// Signs a person in. `request` is the pending request that the page was shown for; without one the
+/// person goes to `return_to`, if that is a path of ours.
+pub(crate) async fn complete_sign_in(
+    state: &AppState,
+    context: &RequestContext,
+    jar: CookieJar,
+    request: Option<&str>,
+    return_to: Option<&str>,
+    authenticated: Authenticated,
+) -> Result<Completed, InteractionError> {
+    let waiting = match request {
+        Some(id) => Some(pending(state, &jar, id).await?),
+        None => None,
+    };
+    let current = signed_in(state, &jar).await?;
+    let same = current.filter(|person| person.account.id == authenticated.account);
+    let (session, cookie) = match same {
+        Some(person) => raise(state, &jar, &person.session, &authenticated).await?,
+        // A second factor alone signs nobody in.
+        None if authenticated.upgrade => return Err(InteractionError::Expired),
+        None => {
+            end_what_was_there(state, context, &jar).await?;
+            create(state, context, &authenticated).await?
+        }
+    };
+    let mut event = Event::success(What::SignIn)
+        .subject(authenticated.account)
+        .sid(session.sid)
+        .from(context)
+        .with("acr", session.acr.as_str())
+        .with("amr", session.amr.clone());
+    if let Some(waiting) = &waiting {
+        event = event.client(&waiting.client.client_id);
+    }
+    state.audit.record(event);
+    metrics::counter!("haetae_auth_sign_ins_total", "acr" => session.acr.as_str()).increment(1);
+    let location = match waiting {
+        Some(waiting) => resume_path(&waiting.id),
+        None => return_to.filter(|path| is_local(path)).unwrap_or("/account").to_owned(),
+    };
+    Ok(Completed { jar: state.cookies.write(jar, Name::Sso, &cookie), location })
+}
+
+async fn create(
+    state: &AppState,
+    context: &RequestContext,
+    authenticated: &Authenticated,
+) -> Result<(SsoSession, SecretString), InteractionError> {
+    let now = state.now();
+    let start = Start {
+        sub: authenticated.account.to_string(),
+        factors: Factors {
+            auth_time: now,
+            acr: authenticated.acr,
+            amr: authenticated.amr.iter().map(|&method| method.to_owned()).collect(),
+        },
+        user_agent: context.user_agent().map(str::to_owned),
+        address: context.address().map(|address| address.to_string()),
+    };
+    Ok(state.sso.create(start, now).await?)
+}
+
+/// The same person again: the session stays, its cookie does not.
+async fn raise(
+    state: &AppState,
+    jar: &CookieJar,
+    session: &SsoSession,
+    authenticated: &Authenticated,
+) -> Result<(SsoSession, SecretString), InteractionError> {
+    let now = state.now();
+    let cookie = state.cookies.read(jar, Name::Sso).unwrap_or_default();
+    let mut amr: Vec<String> = Vec::new();
+    if authenticated.upgrade {
+        amr.extend(session.amr.iter().cloned());
+    }
+    for method in authenticated.amr {
+        if !amr.iter().any(|known| known == method) {
+            amr.push((*method).to_owned());
+        }
+    }
+    let factors = Factors {
+        // A code given later does not make the password newer.
+        auth_time: if authenticated.upgrade { session.auth_time } else { now },
+        acr: if authenticated.upgrade {
+            session.acr.max(authenticated.acr)
+        } else {
+            authenticated.acr
+        },
+        amr,
+    };
+    state.sso.upgrade(cookie, factors, now).await?.ok_or(InteractionError::Expired)
+}
+
+/// Whoever was signed in in this browser before is signed out: their applications must not go on under
+/// the hands of somebody else.
+async fn end_what_was_there(
+    state: &AppState,
+    context: &RequestContext,
+    jar: &CookieJar,
+) -> Result<(), InteractionError> {
+    let Some(cookie) = state.cookies.read(jar, Name::Sso) else {
+        return Ok(());
+    };
+    if let Some(before) = state.sso.find(cookie, state.now()).await? {
+        end_session(state, context, before.sid, SignOutReason::AnotherPerson).await?;
+    }
+    Ok(())
+}
+
+/// Whether `path` leads to a page of ours and nowhere else. Browsers read `//host`, `/\host` and paths
+/// with line breaks or tabs in them as other addresses.
+fn is_local(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn only_a_path_of_ours_is_gone_to() {
+        for path in ["/", "/account", "/account/security?tab=1#x", "/a//b"] {
+            assert!(is_local(path), "{path}");
+        }
+        for path in [
+            "",
+            "account",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "javascript:alert(1)",
+            "/a b",
+        ] {
+            assert!(!is_local(path), "{path}");
+        }
+    }
+}

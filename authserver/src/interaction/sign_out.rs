@@ -1,6 +1,87 @@
 //! The end of an SSO session and of everything that hangs on it.
-// SIGNATURES (being written; see mod.rs):
-//
-// pub(crate) enum SignOutReason { Requested, AnotherPerson, Revoked }
-// pub(crate) async fn end_session(state: &AppState, context: &RequestContext, sid: &str, reason: SignOutReason)
-//     -> Result<(), InteractionError>;   // SSO session gone, refresh families killed, sid denylisted, audit event
+
+use haetae_session::{SessionId, denylist::Kind, family::Offline};
+
+use crate::{
+    audit::{Event, What},
+    context::RequestContext,
+    domain::account::AccountId,
+    fault::Fault,
+    state::AppState,
+};
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignOutReason {
+    /// The person signed out, here or at an application.
+    Requested,
+    /// Somebody else signed in in the same browser.
+    AnotherPerson,
+    /// The person or an administrator ended it from elsewhere.
+    Revoked,
+}
+
+impl SignOutReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "signed_out",
+            Self::AnotherPerson => "another_person",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// Ends a session: its access tokens are refused everywhere, its refresh tokens are dead, its cookie is
+/// worthless. In this order, so that a failure on the way leaves nothing alive that was said to be over;
+/// calling again finishes it.
+///
+/// # Errors
+/// [`Fault`] when a part could not be ended; the session is then not acknowledged as over.
+pub(crate) async fn end_session(
+    state: &AppState,
+    context: &RequestContext,
+    sid: SessionId,
+    reason: SignOutReason,
+) -> Result<(), Fault> {
+    let now = state.now();
+    let families = state.families.revoke_sid(sid, Offline::Revoke, now).await?;
+    state.denylist.revoke_everything(Kind::Sid, &sid.to_string()).await?;
+    let Some(session) = state.sso.end(sid).await? else {
+        return Ok(());
+    };
+    metrics::counter!("haetae_auth_sessions_ended_total", "reason" => reason.as_str()).increment(1);
+    state.audit.record(
+        Event::success(What::SessionEnded)
+            .subject(&session.sub)
+            .sid(sid)
+            .from(context)
+            .with("reason", reason.as_str())
+            .with("refresh_families", families.len()),
+    );
+    Ok(())
+}
+
+/// Signs a person out everywhere, now: all sessions, refresh tokens and access tokens of the account. A
+/// sign-in a moment later works.
+///
+/// # Errors
+/// [`Fault`]; calling again finishes what is left.
+pub(crate) async fn end_all_sessions(
+    state: &AppState,
+    context: &RequestContext,
+    account: AccountId,
+) -> Result<(), Fault> {
+    let (now, sub) = (state.now(), account.to_string());
+    let families = state.families.revoke_sub(&sub, now).await?;
+    state.denylist.revoke_everything(Kind::Sub, &sub).await?;
+    let sessions = state.sso.end_all(&sub, now).await?;
+    state.audit.record(
+        Event::success(What::SessionEnded)
+            .subject(sub)
+            .from(context)
+            .with("reason", "signed_out_everywhere")
+            .with("sessions", sessions.len())
+            .with("refresh_families", families.len()),
+    );
+    Ok(())
+}

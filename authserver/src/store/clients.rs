@@ -10,7 +10,8 @@ use haetae_base::{
 };
 use haetae_keys::seal::{MasterKey, SealingKey};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, sea_query::Expr,
 };
 
 use super::StoreError;
@@ -47,6 +48,48 @@ impl Clients {
     /// # Errors
     /// [`StoreError::Exists`] when there is one of this id.
     pub async fn insert(&self, client: &Client) -> Result<(), StoreError> {
+        self.insert_in(&self.sql.write, client).await
+    }
+
+    /// Writes a client that was read at `client.version`, which the row has one more of afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it changed in the meantime.
+    pub async fn update(&self, client: &Client, now: Timestamp) -> Result<(), StoreError> {
+        self.update_in(&self.sql.write, client, now).await
+    }
+
+    /// Adds the first ones and writes the others, which were read before: all or none.
+    ///
+    /// # Errors
+    /// As [`Clients::insert`] and [`Clients::update`].
+    pub async fn write_all(
+        &self,
+        new: &[Client],
+        known: &[Client],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let transaction = self.sql.begin_write().await?;
+        for client in new {
+            self.insert_in(&transaction, client).await?;
+        }
+        for client in known {
+            self.update_in(&transaction, client, now).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Removes a client. Whether there was one.
+    pub async fn remove(&self, client_id: &str) -> Result<bool, StoreError> {
+        let removed = row::Entity::delete_by_id(client_id).exec(&self.sql.write).await?;
+        Ok(removed.rows_affected == 1)
+    }
+
+    async fn insert_in<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        client: &Client,
+    ) -> Result<(), StoreError> {
         let row = row::ActiveModel {
             client_id: Set(client.client_id.clone()),
             metadata: Set(to_json(client)?),
@@ -58,17 +101,18 @@ impl Clients {
             version: Set(client.version),
         };
         let inserted = row::Entity::insert(row)
-            .exec_without_returning(&self.sql.write)
+            .exec_without_returning(connection)
             .await
             .map_err(|error| StoreError::on_insert(error, "the client"))?;
         Ok(expect_rows(1, inserted)?)
     }
 
-    /// Writes a client that was read at `client.version`, which the row has one more of afterwards.
-    ///
-    /// # Errors
-    /// [`StoreError::Stale`] when it changed in the meantime.
-    pub async fn update(&self, client: &Client, now: Timestamp) -> Result<(), StoreError> {
+    async fn update_in<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let update = row::Entity::update_many()
             .col_expr(row::Column::Metadata, Expr::value(to_json(client)?))
             .col_expr(row::Column::SealedSecretHash, Expr::value(self.seal(client)))
@@ -81,7 +125,7 @@ impl Clients {
             .col_expr(row::Column::Version, Expr::col(row::Column::Version).add(1))
             .filter(row::Column::ClientId.eq(client.client_id.clone()))
             .filter(row::Column::Version.eq(client.version));
-        Ok(expect_rows(1, update.exec(&self.sql.write).await?.rows_affected)?)
+        Ok(expect_rows(1, update.exec(connection).await?.rows_affected)?)
     }
 
     fn seal(&self, client: &Client) -> Option<Vec<u8>> {

@@ -149,8 +149,6 @@ impl TryFrom<row::Model> for StoredKey {
 }
 
 mod row {
-    #![expect(unreachable_pub, reason = "the derive wants the row as visible as what it makes")]
-
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, DeriveEntityModel)]

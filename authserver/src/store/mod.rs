@@ -9,6 +9,7 @@ pub mod factors;
 pub mod installation;
 pub mod keys;
 pub mod migrations;
+pub mod revocations;
 #[cfg(test)]
 pub(crate) mod testing;
 

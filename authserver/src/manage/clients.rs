@@ -1,0 +1,160 @@
+//! Clients: registered, seen, shut.
+
+use haetae_base::{
+    entropy,
+    secret::{ExposeSecret, SecretHash},
+};
+use haetae_session::denylist::Kind;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Manage, ManageError};
+use crate::{
+    audit::{Event, What},
+    changes::{self, Change},
+    domain::client::{Client, ClientMetadata, check_client_id},
+    store::StoreError,
+};
+
+/// A secret that somebody brings along has at least so many characters.
+const SHORTEST_SECRET: usize = 16;
+
+/// A client that was registered.
+#[derive(Debug)]
+pub struct RegisteredClient {
+    /// The client.
+    pub client: Client,
+    /// Its secret, when it was made here: the only time that it is shown.
+    pub made_secret: Option<SecretString>,
+}
+
+/// What stands beside the metadata of RFC 7591 in an import.
+#[derive(Deserialize)]
+struct Beside {
+    client_id: String,
+    client_secret: Option<String>,
+    #[serde(default)]
+    first_party: bool,
+}
+
+impl Manage {
+    /// Registers clients from their metadata (RFC 7591 2), each with a `client_id` and, if there is one
+    /// already, a `client_secret`; the member `first_party` spares people the question for consent. All
+    /// are checked before the first is written.
+    ///
+    /// # Errors
+    /// [`ManageError`] when one of them cannot be; then none was registered.
+    pub async fn import_clients(
+        &self,
+        clients: Vec<Value>,
+    ) -> Result<Vec<RegisteredClient>, ManageError> {
+        let mut registered: Vec<RegisteredClient> = Vec::with_capacity(clients.len());
+        for (index, metadata) in clients.into_iter().enumerate() {
+            let one = self.read(index + 1, metadata)?;
+            let id = &one.client.client_id;
+            let twice = registered.iter().any(|other| other.client.client_id == *id);
+            let own = *id == self.config.gateway.browser.client_id;
+            if twice || own || self.clients.find(id).await?.is_some() {
+                return Err(ManageError::ClientExists(id.clone()));
+            }
+            registered.push(one);
+        }
+        for RegisteredClient { client, .. } in &registered {
+            self.clients.insert(client).await.map_err(|error| match error {
+                StoreError::Exists(_) => ManageError::ClientExists(client.client_id.clone()),
+                error => error.into(),
+            })?;
+            self.record(Event::success(What::ClientCreated).client(&client.client_id)).await?;
+        }
+        self.announce().await;
+        Ok(registered)
+    }
+
+    /// All clients, in the order of their ids.
+    pub async fn clients(&self) -> Result<Vec<Client>, ManageError> {
+        Ok(self.clients.list().await?)
+    }
+
+    /// Shuts a client: it gets no tokens any more, and those that it has are refused.
+    pub async fn disable_client(&self, client_id: &str) -> Result<(), ManageError> {
+        let mut client = self.client(client_id).await?;
+        let denylist = self.denylist().await?;
+        if client.disabled_at.is_none() {
+            let now = self.now();
+            client.disabled_at = Some(now);
+            self.clients.update(&client, now).await?;
+            self.record(Event::success(What::ClientDisabled).client(client_id)).await?;
+        }
+        changes::announce(self.redis().await?, Change::Client).await?;
+        denylist.revoke_everything(Kind::ClientId, client_id).await?;
+        Ok(())
+    }
+
+    /// Opens a shut client again.
+    pub async fn enable_client(&self, client_id: &str) -> Result<(), ManageError> {
+        let mut client = self.client(client_id).await?;
+        if client.disabled_at.take().is_some() {
+            self.clients.update(&client, self.now()).await?;
+            let event = Event::success(What::ClientUpdated).client(client_id);
+            self.record(event.with("reason", "enabled")).await?;
+        }
+        self.announce().await;
+        Ok(())
+    }
+
+    async fn client(&self, client_id: &str) -> Result<Client, ManageError> {
+        let client = self.clients.find(client_id).await?;
+        client.ok_or_else(|| ManageError::NoSuchClient(client_id.to_owned()))
+    }
+
+    fn read(&self, number: usize, value: Value) -> Result<RegisteredClient, ManageError> {
+        let malformed = |reason: String| ManageError::ClientMalformed { number, reason };
+        let beside = Beside::deserialize(&value).map_err(|error| malformed(error.to_string()))?;
+        let Beside { client_id, client_secret, first_party } = beside;
+        let client_secret = client_secret.map(SecretString::from);
+        check_client_id(&client_id).map_err(|error| malformed(error.to_string()))?;
+        let metadata = ClientMetadata::deserialize(value)
+            .map_err(|error| malformed(format!("{client_id}: {error}")))?;
+        metadata.check().map_err(|error| ManageError::Client(client_id.clone(), error))?;
+        let now = self.now();
+        let mut client = Client {
+            client_id,
+            metadata,
+            secret: None,
+            first_party,
+            disabled_at: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        let made_secret = match (client.is_confidential(), &client_secret) {
+            (true, None) => Some(entropy::token()),
+            (false, Some(_)) => {
+                let reason = "has a client_secret and token_endpoint_auth_method \"none\"";
+                return Err(malformed(format!("{} {reason}", client.client_id)));
+            }
+            _ => None,
+        };
+        let secret =
+            made_secret.as_ref().or(client_secret.as_ref()).map(ExposeSecret::expose_secret);
+        if secret.is_some_and(|secret| secret.chars().count() < SHORTEST_SECRET) {
+            let reason = format!("its client_secret has fewer than {SHORTEST_SECRET} characters");
+            return Err(malformed(format!("{}: {reason}", client.client_id)));
+        }
+        client.secret = secret.map(SecretHash::of);
+        Ok(RegisteredClient { client, made_secret })
+    }
+
+    /// Tells running authservers. One that does not hear it looks again within a minute, so this is not
+    /// worth failing for.
+    async fn announce(&self) {
+        let announced = match self.redis().await {
+            Ok(redis) => changes::announce(redis, Change::Client).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = announced {
+            tracing::debug!(%error, "nobody was told of the change");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Every client proves at the token endpoint that it began the flow: PKCE with S256 (RFC 7636 4.3,
+//! RFC 9700 2.1.1). `plain` proves nothing to whoever reads the request, and is refused.
+
+use super::Request;
+use crate::oidc::error::OAuthError;
+
+/// The length of a SHA-256 in unpadded base64url.
+const CHALLENGE_LENGTH: usize = 43;
+
+pub(super) fn check(request: &mut Request<'_>) -> Result<(), OAuthError> {
+    let Some(challenge) = request.params.get("code_challenge") else {
+        return Err(OAuthError::invalid_request("code_challenge is missing (PKCE, RFC 7636)"));
+    };
+    // Left out it means `plain` (RFC 7636 4.3).
+    if request.params.get("code_challenge_method") != Some("S256") {
+        return Err(OAuthError::invalid_request("code_challenge_method must be S256"));
+    }
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if challenge.len() != CHALLENGE_LENGTH || !challenge.bytes().all(base64url) {
+        return Err(OAuthError::invalid_request(
+            "code_challenge is not a SHA-256 in unpadded base64url",
+        ));
+    }
+    request.code_challenge = challenge.to_owned();
+    Ok(())
+}
