@@ -1,6 +1,13 @@
 //! Nothing is sold twice: 64 clients want the last of one item at the same moment, over HTTP.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use haetae_tests::{
     api::{self, Api},
@@ -11,6 +18,10 @@ use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, TestRunner},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
 };
 
 on_both_databases!(
@@ -23,7 +34,7 @@ on_both_databases!(
 async fn sixty_four_clients_and_the_last_ten(database: Database) {
     let shop = Shop::open(Options::on(database)).await;
     let item = shop.service.create_item("The last ten", 10).await;
-    let sold = rush(&shop, &item, &[1; 64]).await;
+    let sold = rush(&shop.customer, &item, &[1; 64]).await;
     assert_eq!(sold, 10);
     let now = shop.customer.item(&item).await;
     assert_eq!((now["available"].as_u64(), now["held"].as_u64()), (Some(0), Some(10)), "{now}");
@@ -38,7 +49,7 @@ async fn any_rush_sells_what_there_is_and_no_more(database: Database) {
     for round in 0..8 {
         let (stock, quantities) = rushes.new_tree(&mut runner).unwrap().current();
         let item = shop.service.create_item(&format!("Rush {round}"), stock).await;
-        let sold = rush(&shop, &item, &quantities).await;
+        let sold = rush(&shop.customer, &item, &quantities).await;
         let now = shop.customer.item(&item).await;
         let wanted: u64 = quantities.iter().sum();
         assert!(sold <= stock, "sold {sold} of {stock} to {quantities:?}");
@@ -54,9 +65,9 @@ async fn any_rush_sells_what_there_is_and_no_more(database: Database) {
 }
 
 /// Everyone in `quantities` asks at once; returns how many units were held in all.
-async fn rush(shop: &Shop, item: &str, quantities: &[u64]) -> u64 {
+async fn rush(customer: &Api, item: &str, quantities: &[u64]) -> u64 {
     let answers = futures::future::join_all(quantities.iter().map(async |quantity| {
-        (*quantity, shop.customer.reserve(&[(item, *quantity)], None, Some(30)).await)
+        (*quantity, customer.reserve(&[(item, *quantity)], None, Some(30)).await)
     }))
     .await;
     let mut sold = 0;
@@ -72,13 +83,51 @@ async fn rush(shop: &Shop, item: &str, quantities: &[u64]) -> u64 {
             // Thirty seconds were not enough: it is settled later, and counts as it ends.
             202 => {
                 let id = api::id(&answer);
-                let settled = shop.customer.settled(&id, &["held", "rejected"]).await;
+                let settled = customer.settled(&id, &["held", "rejected"]).await;
                 sold += if settled["status"] == "held" { quantity } else { 0 };
             }
             other => panic!("{other}: {}", answer.body),
         }
     }
     sold
+}
+
+/// The control: the very same rush at a shop that looks first and takes afterwards, as if no guard were
+/// there. It must oversell, or the rush proves nothing.
+#[tokio::test]
+async fn the_rush_oversells_a_shop_without_a_guard() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stock = Arc::new(AtomicI64::new(10));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve_without_a_guard(stream, Arc::clone(&stock)));
+        }
+    });
+    let naive = Api::naive(address);
+    let sold = rush(&naive, "inv_01ARZ3NDEKTSV4RRFFQ69G5FAV", &[1; 64]).await;
+    assert!(sold > 10, "64 at once and no guard: {sold} of 10 sold");
+}
+
+/// Check, then act: what a service does that trusts what it has just read.
+async fn serve_without_a_guard(mut stream: TcpStream, stock: Arc<AtomicI64>) {
+    let mut head = vec![0; 8 * 1024];
+    let _read = stream.read(&mut head).await;
+    let left = stock.load(Ordering::SeqCst);
+    // The database takes its time.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let (status, kind, body) = if left > 0 {
+        stock.store(left - 1, Ordering::SeqCst);
+        ("201 Created", "application/json", r#"{"id":"rsv_1","status":"held"}"#)
+    } else {
+        let body = r#"{"type":"urn:haetae:problem:sold-out","title":"Sold out","status":409,"request_id":"1"}"#;
+        ("409 Conflict", "application/problem+json", body)
+    };
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _written = stream.write_all(answer.as_bytes()).await;
 }
 
 /// Baskets of several items in every order: no deadlock, no half basket, stock conserved.
@@ -146,7 +195,7 @@ async fn a_worker_that_slept_past_its_lease_sells_nothing_twice() {
             // Alternately one and the other falls asleep in the middle of the wave.
             let sleeper = if round % 2 == 0 { shop.stack.pid(Role::Worker) } else { other.pid() };
             haetae_tests::stack::send_signal("STOP", &sleeper.to_string());
-            tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
             haetae_tests::stack::send_signal("CONT", &sleeper.to_string());
         });
         for answer in &answers {

@@ -1,6 +1,6 @@
 //! The reservation API as a client with a bearer token sees it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use url::Url;
@@ -31,11 +31,10 @@ impl Api {
         Self { bearer: Some(token.to_owned()), ..Self::anonymous(stack) }
     }
 
-    /// The same caller at another address, for example past the gateway.
-    #[must_use]
-    pub fn at(mut self, base: &Url) -> Self {
-        self.base = base.join("/api/v1/").expect("an address");
-        self
+    /// A caller of whatever listens at `address`, with some token.
+    pub fn naive(address: SocketAddr) -> Self {
+        let base = Url::parse(&format!("http://{address}/api/v1/")).expect("an address");
+        Self { base, http: http(), bearer: Some("some".to_owned()) }
     }
 
     /// A request to `path` (no leading slash), with the token.
