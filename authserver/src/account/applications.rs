@@ -1,6 +1,7 @@
 //! What the person allowed applications, and taking it back.
 
 use axum::{extract::State, response::Response};
+use haetae_session::denylist::Entry;
 use serde::Deserialize;
 
 use super::{back, person};
@@ -37,10 +38,15 @@ async fn take_back(
     let Posted(form) = posted?;
     visit.check_form(&form.csrf)?;
     let account = person(state, visit).await?.account;
-    // The consent first: from then on nothing new is given out, whatever happens to the rest.
-    if state.consents.remove(account.id, &form.client_id).await? {
-        let id = account.id.to_string();
-        state.families.revoke_consent(&id, &form.client_id, state.now()).await?;
+    // The consent first: from then on nothing new is given out. The rest is done whether or not it was
+    // still there, so that trying again finishes what a failure left.
+    let removed = state.consents.remove(account.id, &form.client_id).await?;
+    let id = account.id.to_string();
+    let ended = state.families.revoke_consent(&id, &form.client_id, state.now()).await?;
+    let tokens = ended.into_iter().flat_map(|grant| grant.issued);
+    let entries = tokens.map(|token| Entry::token(token.jti, token.until)).collect();
+    state.denylist.revoke_all(entries).await?;
+    if removed {
         let event = Event::success(What::ConsentRevoked).subject(account.id);
         state.audit.record(event.client(form.client_id).from(&visit.context));
     }

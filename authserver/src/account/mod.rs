@@ -85,3 +85,6 @@ async fn back(
     }
     Ok(visit.redirect("/account"))
 }
+
+#[cfg(test)]
+mod tests;

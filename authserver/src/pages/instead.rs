@@ -8,6 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use haetae_session::denylist::RevokeError;
+
 use super::{
     form_action::FormAction,
     visit::{Page, Visit},
@@ -108,12 +110,12 @@ impl Fault {
 /// A page that says something and leads on.
 #[derive(Template)]
 #[template(path = "message.html")]
-pub(crate) struct Message<'a> {
-    pub(crate) page: &'a Page,
-    pub(crate) title: String,
-    pub(crate) paragraphs: Vec<String>,
-    pub(crate) action: Option<(String, String)>,
-    pub(crate) details: Vec<(String, String)>,
+pub(super) struct Message<'a> {
+    pub(super) page: &'a Page,
+    pub(super) title: String,
+    pub(super) paragraphs: Vec<String>,
+    pub(super) action: Option<(String, String)>,
+    pub(super) details: Vec<(String, String)>,
 }
 
 /// An error page in the person's language. The protocol endpoints call it for what cannot be told to the
@@ -233,6 +235,12 @@ impl From<TransientError> for Instead {
             TransientError::Redis(_) => unavailable(&error),
             TransientError::Format { .. } => Self::internal(&error),
         }
+    }
+}
+
+impl From<RevokeError> for Instead {
+    fn from(error: RevokeError) -> Self {
+        fault::Fault::from(error).into()
     }
 }
 

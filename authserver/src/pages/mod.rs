@@ -20,7 +20,7 @@ pub(crate) use self::{
     field::Field,
     form::{FormKey, Posted, Typed},
     form_action::FormAction,
-    instead::{Instead, Message, Fault, error},
+    instead::{Fault, Instead, error},
     logout::{Confirm, confirm_logout, signed_out},
     visit::{Page, Visit, local_path},
 };
@@ -30,3 +30,6 @@ use crate::state::AppState;
 pub(crate) fn router() -> Router<AppState> {
     assets::router().merge(consent::router())
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,6 @@ pub(crate) fn router() -> Router<AppState> {
             get(second_factor::show_recovery).post(second_factor::submit_recovery),
         )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,48 +1,9 @@
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use haetae_base::clock::ManualClock;
-use tempfile::TempDir;
 
 use super::*;
-
-/// A Redis of one's own, killed at the end.
-struct OwnRedis {
-    server: Child,
-    folder: TempDir,
-}
-
-impl OwnRedis {
-    async fn start() -> (Self, Redis) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("redis.sock");
-        let server = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(&socket)
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let own = Self { server, folder };
-        let url = format!("redis+unix://{}", own.folder.path().join("redis.sock").display()).into();
-        for _ in 0..500 {
-            if let Ok(redis) = Redis::connect(&url, Duration::from_millis(500)).await {
-                return (own, redis);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("redis-server does not start");
-    }
-}
-
-impl Drop for OwnRedis {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
+use crate::testing::OwnRedis;
 
 struct Bench {
     throttle: Throttle,
@@ -99,8 +60,7 @@ async fn waits_double_up_to_the_window() {
 #[tokio::test]
 async fn without_redis_the_same_waits_hold() {
     let mut bench = bench(3).await;
-    bench.redis.server.kill().expect("killed");
-    bench.redis.server.wait().expect("gone");
+    bench.redis.stop();
     waits_grow_and_are_forgotten(&bench).await;
     bench.clock.advance(WINDOW + WINDOW + Duration::from_secs(1));
     assert_eq!(bench.free(Guess::Password, 1).await, 3);
