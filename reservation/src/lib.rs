@@ -4,8 +4,12 @@
 //! [`domain`] decides and knows nothing of the outside; [`store`] is what is durable; everything else
 //! carries between them.
 
+pub mod accept;
 pub mod apply_batch;
 pub mod domain;
+pub mod http;
+pub mod import;
+pub mod item_input;
 pub mod lease;
 pub mod payment;
 pub mod ports;
@@ -15,6 +19,10 @@ pub mod store;
 pub mod worker;
 
 mod crash;
+mod page;
+mod run;
+
+pub use self::run::{RunError, migrate, run};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use crate::{
 };
 
 use self::{engine::Engine, ownership::Ownership, underway::Underway};
+pub use crate::run::run_worker as run;
 
 /// What a worker is given.
 #[derive(Clone)]

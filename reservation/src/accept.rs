@@ -1,0 +1,198 @@
+//! Accepting requests: one task writes down whatever came in while it was writing, so that many requests
+//! share one commit. Nobody is answered before the commit; nobody waits for Redis.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use haetae_base::{clock::Clock, shutdown::Shutdown};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::{
+    queue::bell::Bell,
+    store::{
+        Store, StoreError,
+        accept::{AcceptRequest, Acceptance},
+    },
+};
+
+/// How long a worker leaves an accepted reservation to the queue before it looks in SQL.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How many requests wait for their commit at most; more are told to come back.
+const QUEUE: usize = 4096;
+
+/// The way to the committing task. Clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    sender: mpsc::Sender<Job>,
+    running: Running,
+}
+
+#[derive(Debug)]
+struct Job {
+    request: AcceptRequest,
+    answer: oneshot::Sender<Result<Acceptance, AcceptError>>,
+}
+
+/// Why a request could not be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The same key is being used by another request at this moment.
+    #[error("a request with this idempotency key is still running")]
+    StillRunning,
+    /// Too many wait already, or the service is about to stop.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// The database failed.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+/// How requests are gathered.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathering {
+    /// How many share a commit at most.
+    pub batch: usize,
+    /// How long the first of them waits for the others.
+    pub linger: Duration,
+}
+
+impl Committer {
+    /// Starts the task. It ends after shutdown, when all who have a committer are gone.
+    pub fn start(
+        store: Store,
+        bell: Bell,
+        clock: Arc<dyn Clock>,
+        gathering: Gathering,
+        shutdown: Shutdown,
+    ) -> (Self, JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let task = Task { store, bell, clock, gathering, receiver };
+        let handle = tokio::spawn(task.run(shutdown));
+        (Self { sender, running: Running::default() }, handle)
+    }
+
+    /// Has the request written down.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; then it is not.
+    pub async fn accept(
+        &self,
+        request: AcceptRequest,
+    ) -> Result<(Acceptance, KeyInUse), AcceptError> {
+        let key = (request.new.subject.clone(), request.new.key.key.clone());
+        let in_use = self.running.begin(key).ok_or(AcceptError::StillRunning)?;
+        let (answer, answered) = oneshot::channel();
+        self.sender
+            .try_send(Job { request, answer })
+            .map_err(|_full_or_closed| AcceptError::Overloaded)?;
+        let acceptance = answered.await.map_err(|_gone| AcceptError::Overloaded)??;
+        Ok((acceptance, in_use))
+    }
+}
+
+/// The keys of requests that are not answered yet. Between processes the primary key in SQL decides.
+#[derive(Clone, Debug, Default)]
+struct Running(Arc<Mutex<HashSet<(String, String)>>>);
+
+/// A key for as long as its request is being answered.
+#[derive(Debug)]
+pub struct KeyInUse {
+    running: Running,
+    key: (String, String),
+}
+
+impl Running {
+    fn begin(&self, key: (String, String)) -> Option<KeyInUse> {
+        let fresh = self.keys().insert(key.clone());
+        fresh.then(|| KeyInUse { running: self.clone(), key })
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeyInUse {
+    fn drop(&mut self) {
+        self.running.keys().remove(&self.key);
+    }
+}
+
+struct Task {
+    store: Store,
+    bell: Bell,
+    clock: Arc<dyn Clock>,
+    gathering: Gathering,
+    receiver: mpsc::Receiver<Job>,
+}
+
+impl Task {
+    async fn run(mut self, shutdown: Shutdown) {
+        loop {
+            let first = tokio::select! {
+                biased;
+                job = self.receiver.recv() => job,
+                () = shutdown.requested() => {
+                    // What came in before is still written.
+                    self.receiver.close();
+                    self.receiver.recv().await
+                }
+            };
+            let Some(first) = first else { return };
+            let jobs = self.gather(first).await;
+            self.commit(jobs).await;
+        }
+    }
+
+    async fn gather(&mut self, first: Job) -> Vec<Job> {
+        let mut jobs = vec![first];
+        let full = async {
+            while jobs.len() < self.gathering.batch {
+                let Some(job) = self.receiver.recv().await else { return };
+                jobs.push(job);
+            }
+        };
+        // Whether the batch is full or the time is over: it is written.
+        let _either = tokio::time::timeout(self.gathering.linger, full).await;
+        jobs
+    }
+
+    async fn commit(&self, jobs: Vec<Job>) {
+        metrics::histogram!("haetae_reservation_accept_batch_size")
+            .record(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        let (requests, answers): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.request, job.answer)).unzip();
+        match self.store.accept(requests, GRACE, self.clock.now()).await {
+            Ok(outcomes) => {
+                let entries = outcomes.iter().filter_map(|outcome| match outcome {
+                    Acceptance::Accepted(accepted) => {
+                        Some((accepted.request.partition, accepted.request.id))
+                    }
+                    Acceptance::KnownKey(_) | Acceptance::Refused(_) => None,
+                });
+                let entries: Vec<_> = entries.collect();
+                metrics::counter!("haetae_reservation_accepted_total")
+                    .increment(entries.len() as u64);
+                self.bell.ring(entries, Vec::new());
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // Whoever went away finds it in the list.
+                    let _gone = answer.send(Ok(outcome));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "requests could not be accepted");
+                let error = Arc::new(error);
+                for answer in answers {
+                    let _gone = answer.send(Err(AcceptError::Store(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+}

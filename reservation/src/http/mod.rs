@@ -1,0 +1,69 @@
+//! The reservation API over HTTP (`/api/v1`): requests become domain types here, and what came of them
+//! becomes JSON or a problem.
+
+mod authenticate;
+mod cursor;
+mod error;
+mod etag;
+mod events;
+mod extract;
+mod idempotency_key;
+mod inventory;
+mod openapi;
+mod prefer;
+mod request_id;
+mod reservations;
+mod shapes;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use self::{
+    authenticate::{Caller, MaybeCaller, scope},
+    cursor::Cursor,
+    error::ApiError,
+    events::{EventStreams, stream_of},
+    extract::id_or_not_found,
+    idempotency_key::fingerprint,
+    reservations::{MAX_NOTE, MAX_REASON, MAX_TOKEN},
+    state::{decider_of, Browsed},
+};
+pub use self::{
+    authenticate::{Authenticate, AuthenticateError, Identity, TokenVerifier},
+    state::{ApiParts, ApiState},
+};
+
+/// The longest body of a request, except of an import, in bytes.
+const MAX_BODY: usize = 128 * 1024;
+
+/// The API and the page.
+pub fn router(state: ApiState) -> Router {
+    let (api, description) = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(inventory::list, inventory::create))
+        .routes(routes!(inventory::import))
+        .routes(routes!(inventory::get, inventory::patch))
+        .routes(routes!(reservations::list, reservations::create))
+        .routes(routes!(reservations::get))
+        .routes(routes!(reservations::confirm))
+        .routes(routes!(reservations::cancel))
+        .routes(routes!(events::events))
+        .split_for_parts();
+    let description = openapi::finish(description);
+    let api = api.route(
+        "/api/v1/openapi.json",
+        get(async move || axum::Json(std::sync::Arc::clone(&description))),
+    );
+    api.merge(crate::page::router())
+        .route("/healthz", get(async || "ok\n"))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(axum::middleware::from_fn(request_id::layer))
+        .with_state(state)
+}

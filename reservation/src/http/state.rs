@@ -1,0 +1,177 @@
+//! What the handlers share.
+
+use std::{sync::Arc, time::Duration};
+
+use haetae_base::{clock::Clock, shutdown::Shutdown};
+use moka::sync::Cache;
+
+use super::{Authenticate, Caller, EventStreams, scope};
+use crate::{
+    accept::Committer,
+    domain::{hold::HoldPolicy, inventory::ItemId},
+    queue::{bell::Bell, changes::Waiters},
+    store::{Store, StoreError, intent::Decider, inventory::InventoryItem, search::Query},
+};
+
+/// What the handlers share. Clones are the same.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The database.
+    pub store: Store,
+    /// The way of requests into it.
+    pub committer: Committer,
+    /// Tells workers and other APIs.
+    pub bell: Bell,
+    /// Those who wait here.
+    pub waiters: Waiters,
+    /// Verifies tokens.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How long stock is kept.
+    pub hold: HoldPolicy,
+    /// Into how many partitions the work is divided.
+    pub partitions: u16,
+    /// The public origin, such as `https://reserve.example`.
+    pub origin: Arc<str>,
+    /// Whether to stop.
+    pub shutdown: Shutdown,
+    pub(crate) recent: Recent,
+    pub(crate) streams: EventStreams,
+}
+
+/// What was browsed lately, for when the database is away. Never used while it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Recent {
+    pages: Cache<(String, i64, u32), Arc<Vec<InventoryItem>>>,
+    items: Cache<ItemId, Arc<InventoryItem>>,
+}
+
+/// What was found, and whether it may have changed since.
+#[derive(Clone, Debug)]
+pub(crate) struct Browsed<T> {
+    pub(crate) found: T,
+    pub(crate) stale: bool,
+}
+
+impl Recent {
+    fn new() -> Self {
+        let kept = Duration::from_secs(3600);
+        Self {
+            pages: Cache::builder().max_capacity(500).time_to_live(kept).build(),
+            items: Cache::builder().max_capacity(10_000).time_to_live(kept).build(),
+        }
+    }
+}
+
+/// What an API is made of.
+pub struct ApiParts {
+    /// The database.
+    pub store: Store,
+    /// The way of requests into it.
+    pub committer: Committer,
+    /// Tells workers and other APIs.
+    pub bell: Bell,
+    /// Those who wait here.
+    pub waiters: Waiters,
+    /// Verifies tokens.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How long stock is kept.
+    pub hold: HoldPolicy,
+    /// Into how many partitions the work is divided.
+    pub partitions: u16,
+    /// The public origin.
+    pub origin: String,
+    /// Whether to stop.
+    pub shutdown: Shutdown,
+}
+
+impl From<ApiParts> for ApiState {
+    fn from(parts: ApiParts) -> Self {
+        Self {
+            store: parts.store,
+            committer: parts.committer,
+            bell: parts.bell,
+            waiters: parts.waiters,
+            authenticate: parts.authenticate,
+            clock: parts.clock,
+            hold: parts.hold,
+            partitions: parts.partitions,
+            origin: parts.origin.into(),
+            shutdown: parts.shutdown,
+            recent: Recent::new(),
+            streams: EventStreams::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ApiState").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl ApiState {
+    /// A page of the inventory: from the database, or as it was lately when that is away.
+    pub(crate) async fn browse(
+        &self,
+        query: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Browsed<Arc<Vec<InventoryItem>>>, StoreError> {
+        let key = (query.unwrap_or_default().to_owned(), after, limit);
+        let words = query.map(Query::parse);
+        let found = match &words {
+            // Words that are none find nothing.
+            Some(None) => Ok(Vec::new()),
+            Some(Some(words)) => self.store.list_items(Some(words), after, limit).await,
+            None => self.store.list_items(None, after, limit).await,
+        };
+        match found {
+            Ok(found) => {
+                let found = Arc::new(found);
+                for item in found.iter() {
+                    self.recent.items.insert(item.id, Arc::new(item.clone()));
+                }
+                self.recent.pages.insert(key, Arc::clone(&found));
+                Ok(Browsed { found, stale: false })
+            }
+            Err(error) => match self.recent.pages.get(&key) {
+                Some(found) if error.is_temporary() => Ok(Browsed { found, stale: true }),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// An item: from the database, or as it was lately when that is away.
+    pub(crate) async fn look_at(
+        &self,
+        id: ItemId,
+    ) -> Result<Browsed<Option<Arc<InventoryItem>>>, StoreError> {
+        match self.store.find_item(id).await {
+            Ok(None) => Ok(Browsed { found: None, stale: false }),
+            Ok(Some(item)) => {
+                let item = Arc::new(item);
+                self.recent.items.insert(id, Arc::clone(&item));
+                Ok(Browsed { found: Some(item), stale: false })
+            }
+            Err(error) => match self.recent.items.get(&id) {
+                Some(item) if error.is_temporary() => {
+                    Ok(Browsed { found: Some(item), stale: true })
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// As whom the caller decides.
+pub(crate) fn decider_of(caller: &Caller) -> Decider<'_> {
+    if caller.has(scope::INVENTORY) {
+        Decider::Administrator(caller.subject())
+    } else {
+        Decider::Owner(caller.subject())
+    }
+}

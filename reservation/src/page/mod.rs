@@ -1,0 +1,2 @@
+//! The page.
+pub(crate) fn router() -> axum::Router<crate::http::ApiState> { axum::Router::new() }

@@ -1,0 +1,85 @@
+//! Rings for the API after its commits, beside its requests: nobody waits for Redis. When Redis is away
+//! the ring is dropped; a worker finds what is due in SQL.
+
+use std::time::Duration;
+
+use haetae_base::{redis::Redis, shutdown::Shutdown};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{changes, changes::Waiters, stream};
+use crate::domain::{fence::Partition, reservation::ReservationId};
+
+/// How many rings wait at most.
+const QUEUE: usize = 1024;
+
+/// How long nothing is tried after Redis did not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The way to the ringing task. Clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Bell {
+    sender: mpsc::Sender<Ring>,
+    waiters: Waiters,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    work: Vec<(Partition, ReservationId)>,
+    changed: Vec<ReservationId>,
+}
+
+impl Bell {
+    /// Starts the task; it ends when all who have a bell are gone, or soon after shutdown.
+    pub fn start(redis: Redis, waiters: Waiters, shutdown: Shutdown) -> (Self, JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let handle = tokio::spawn(run(redis, receiver, shutdown));
+        (Self { sender, waiters }, handle)
+    }
+
+    /// Says that there is work, and that reservations changed.
+    pub fn ring(&self, work: Vec<(Partition, ReservationId)>, changed: Vec<ReservationId>) {
+        for id in &changed {
+            self.waiters.wake(*id);
+        }
+        if self.sender.try_send(Ring { work, changed }).is_err() {
+            metrics::counter!("haetae_reservation_rings_dropped_total").increment(1);
+        }
+    }
+}
+
+async fn run(redis: Redis, mut receiver: mpsc::Receiver<Ring>, shutdown: Shutdown) {
+    let mut silent = false;
+    loop {
+        let first = tokio::select! {
+            biased;
+            ring = receiver.recv() => ring,
+            () = shutdown.requested() => {
+                receiver.close();
+                receiver.recv().await
+            }
+        };
+        let Some(mut ring) = first else { return };
+        while let Ok(more) = receiver.try_recv() {
+            ring.work.extend(more.work);
+            ring.changed.extend(more.changed);
+        }
+        let done = async {
+            if !ring.work.is_empty() {
+                stream::enqueue(&redis, &ring.work).await?;
+            }
+            changes::publish(&redis, &ring.changed).await
+        };
+        match done.await {
+            Ok(()) => silent = false,
+            Err(error) => {
+                if !std::mem::replace(&mut silent, true) {
+                    tracing::warn!(%error, "Redis is away; reservations wait in SQL");
+                }
+                metrics::counter!("haetae_reservation_rings_dropped_total").increment(1);
+                tokio::time::sleep(PAUSE).await;
+                // What came meanwhile is found in SQL as well: do not fall behind.
+                while receiver.try_recv().is_ok() {}
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The two roles, from configuration to shutdown.
+
+use std::{
+    future::IntoFuture,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::serve::ListenerExt;
+use haetae_base::{
+    admin::{Admin, BindError, Check, Readiness, bind},
+    clock::{Clock, SystemClock},
+    redis::{self, Redis},
+    shutdown::{Addresses, Ready, Shutdown},
+    sql::{self, Sql},
+    telemetry::metrics::Metrics,
+};
+use haetae_config::Config;
+use haetae_keys::{
+    issuer::{FetchOptions, IssuerKeys, SetupError},
+    verify::{Expectation, Verifier},
+};
+use sea_orm::DbErr;
+
+use crate::{
+    accept::{Committer, Gathering},
+    apply_batch::Policy,
+    domain::hold::HoldPolicy,
+    http::{self, ApiParts, TokenVerifier},
+    payment::simulator::PaymentSimulator,
+    queue::{
+        bell::Bell,
+        changes::{self, Waiters},
+    },
+    store::{Store, StoreError, migrations},
+    worker::Worker,
+};
+
+/// How many verified tokens an API remembers.
+const TOKENS: usize = 20_000;
+
+/// How long open requests may hold up the end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How long the payment provider may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a step of a payment is tried before an administrator is asked: some four minutes.
+const ATTEMPTS: u32 = 12;
+
+/// How long the second try waits.
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// Why a role cannot run: one line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] sql::ConnectError),
+    /// The database refuses a migration.
+    #[error("cannot bring the tables of database.reservation_url up to date: {0}")]
+    Migrate(#[source] DbErr),
+    /// The tables are missing.
+    #[error("database.reservation_url has no tables yet; run `haetae migrate`, or set database.migrate")]
+    NotMigrated,
+    /// Redis cannot be reached.
+    #[error(transparent)]
+    Redis(#[from] redis::ConnectError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Nobody says where the authserver is.
+    #[error("gateway.upstreams has no upstream \"auth\" with an address: its keys verify the access tokens")]
+    NoAuthserver,
+    /// The authserver's address makes no sense.
+    #[error("gateway.upstreams: {0:?} is not an address")]
+    Address(String),
+    /// The issuer's keys cannot be fetched from there.
+    #[error(transparent)]
+    Keys(#[from] SetupError),
+    /// The database failed while the role began.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener failed.
+    #[error("a listener failed: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// Applies the migrations that are missing.
+///
+/// # Errors
+/// [`RunError::Database`] or [`RunError::Migrate`].
+pub async fn migrate(config: &Config) -> Result<(), RunError> {
+    let sql = connect(config).await?;
+    migrations::apply(&sql).await.map_err(RunError::Migrate)
+}
+
+async fn connect(config: &Config) -> Result<Sql, RunError> {
+    let url = config.reservation_database_url();
+    let most = config.database.max_connections;
+    Ok(Sql::connect(&url, "database.reservation_url", most).await?)
+}
+
+async fn open(config: &Config) -> Result<Store, RunError> {
+    let sql = connect(config).await?;
+    if config.database.migrate {
+        migrations::apply(&sql).await.map_err(RunError::Migrate)?;
+    }
+    let store = Store::new(sql);
+    store.list_items(None, 0, 1).await.map_err(|_| RunError::NotMigrated)?;
+    Ok(store)
+}
+
+/// Runs the API and the page until shutdown. `ready` is called when it serves.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Metrics::start();
+    let store = open(&config).await?;
+    let redis = Redis::connect(&config.redis_url(), *config.redis.timeout).await?;
+    let listener = bind(config.reservation.listen.get(), "reservation.listen").await?;
+    let listen = listener.local_addr()?;
+    let admin =
+        Admin::bind(config.reservation.admin.listen.get(), "reservation.admin.listen").await?;
+    let keys = issuer_keys(&config, &clock)?;
+    let expect = Expectation::new(config.issuer(), config.api_audience());
+    let verifier = Verifier::new(expect, Arc::clone(&keys), TOKENS, Arc::clone(&clock));
+    let verifier = Arc::new(TokenVerifier(verifier));
+    let waiters = Waiters::default();
+    let (bell, ringing) = Bell::start(redis.clone(), waiters.clone(), shutdown.clone());
+    let settings = &config.reservation;
+    let gathering =
+        Gathering { batch: settings.accept_batch.max(1), linger: *settings.accept_linger };
+    let (committer, committing) = Committer::start(
+        store.clone(),
+        bell.clone(),
+        Arc::clone(&clock),
+        gathering,
+        shutdown.clone(),
+    );
+    let health = Health::watch(store.sql().clone(), None, shutdown.clone());
+    let addresses = Addresses { listen: Some(listen), admin: admin.address() };
+    let checked = Arc::clone(&keys);
+    let readiness: Readiness = Arc::new(move || vec![health.sql(), keys_check(&checked)]);
+    tokio::spawn(admin.serve(metrics, readiness, shutdown.clone()));
+    tokio::spawn(sweep(Arc::clone(&verifier), shutdown.clone()));
+    let keys_shutdown = shutdown.clone();
+    tokio::spawn(async move { keys.run(keys_shutdown).await });
+    tokio::spawn(changes::follow(redis, waiters.clone(), shutdown.clone()));
+    let parts = ApiParts {
+        store,
+        committer,
+        bell,
+        waiters,
+        authenticate: verifier,
+        clock,
+        hold: HoldPolicy { duration: *settings.hold },
+        partitions: settings.partitions.max(1),
+        origin: config.public_origin(),
+        shutdown: shutdown.clone(),
+    };
+    let router = http::router(parts.into());
+    let asked = shutdown.clone();
+    let listener = listener.tap_io(|stream| {
+        // Answers are small and wanted at once; without it each could wait for an acknowledgement.
+        let _only_slower_without = stream.set_nodelay(true);
+    });
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { asked.requested().await })
+        .into_future();
+    ready.announce(addresses);
+    finish(serving, &shutdown).await?;
+    // Everything that was taken in is written and rung for before the process ends.
+    let _both = tokio::time::timeout(FAREWELL, async {
+        let _ended = committing.await;
+        let _ended = ringing.await;
+    })
+    .await;
+    Ok(())
+}
+
+/// Runs a worker until shutdown. `ready` is called when it works.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run_worker(
+    config: Arc<Config>,
+    ready: Ready,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Metrics::start();
+    let store = open(&config).await?;
+    let redis = Redis::connect(&config.redis_url(), *config.redis.timeout).await?;
+    let admin = Admin::bind(config.worker.admin.listen.get(), "worker.admin.listen").await?;
+    let payment = &config.worker.payment;
+    let declined = payment.decline_tokens.iter().cloned();
+    let provider = PaymentSimulator::new(store.sql().clone(), *payment.latency, declined);
+    let health = Health::watch(store.sql().clone(), Some(redis.clone()), shutdown.clone());
+    let addresses = Addresses { listen: None, admin: admin.address() };
+    let readiness: Readiness = Arc::new(move || vec![health.sql(), health.redis()]);
+    tokio::spawn(admin.serve(metrics, readiness, shutdown.clone()));
+    let worker = Worker {
+        store,
+        redis,
+        provider: Arc::new(provider),
+        clock,
+        policy: Policy {
+            hold: HoldPolicy { duration: *config.reservation.hold },
+            patience: PATIENCE,
+            attempts: ATTEMPTS,
+            backoff: BACKOFF,
+        },
+        partitions: config.reservation.partitions.max(1),
+        lease: config.worker.lease.get().max(Duration::from_millis(300)),
+        batch: config.worker.batch.max(1),
+    };
+    ready.announce(addresses);
+    Ok(worker.run(shutdown).await?)
+}
+
+/// Serves to the end; once asked to stop, not longer than [`FAREWELL`].
+async fn finish(
+    serving: impl Future<Output = std::io::Result<()>>,
+    shutdown: &Shutdown,
+) -> std::io::Result<()> {
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => return result,
+        () = shutdown.requested() => {}
+    }
+    tokio::time::timeout(FAREWELL, serving).await.unwrap_or(Ok(()))
+}
+
+fn issuer_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys>, RunError> {
+    let upstream = config.gateway.upstreams.iter().find(|upstream| upstream.name == "auth");
+    let addresses = upstream.map(|upstream| config.upstream_addresses(upstream));
+    let address = addresses.and_then(|found| found.into_iter().next()).ok_or(RunError::NoAuthserver)?;
+    let url = format!("http://{}/oauth2/jwks", reachable(&address));
+    let url = url.parse().map_err(|_| RunError::Address(address))?;
+    // The network between the services is trusted as every request on it is.
+    let options = FetchOptions { plain_http: true, ..FetchOptions::default() };
+    Ok(IssuerKeys::fetched(url, options, Arc::clone(clock))?)
+}
+
+/// Whoever listens on all addresses is reached on this machine's own.
+fn reachable(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(socket) if socket.ip().is_unspecified() => format!("localhost:{}", socket.port()),
+        _ => address.to_owned(),
+    }
+}
+
+fn keys_check(keys: &IssuerKeys) -> Check {
+    let state = if keys.ready() { Ok(()) } else { Err("not loaded yet".to_owned()) };
+    Check { name: "issuer_keys", state }
+}
+
+async fn sweep(verifier: Arc<TokenVerifier>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(Duration::from_secs(60)) => verifier.0.sweep(),
+        }
+    }
+}
+
+/// Whether the parts that a role needs answer, asked once a second.
+#[derive(Debug, Default)]
+struct Health {
+    sql: AtomicBool,
+    redis: AtomicBool,
+}
+
+impl Health {
+    fn watch(sql: Sql, redis: Option<Redis>, shutdown: Shutdown) -> Arc<Self> {
+        let health = Arc::new(Self { sql: true.into(), redis: true.into() });
+        let noted = Arc::clone(&health);
+        tokio::spawn(async move {
+            while !shutdown.is_requested() {
+                Self::note("sql", &noted.sql, sql.ping().await);
+                if let Some(redis) = &redis {
+                    let answer: ::redis::RedisResult<String> =
+                        ::redis::cmd("PING").query_async(&mut redis.connection()).await;
+                    Self::note("redis", &noted.redis, answer.is_ok());
+                }
+                tokio::select! {
+                    () = shutdown.requested() => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+        });
+        health
+    }
+
+    fn note(name: &'static str, state: &AtomicBool, up: bool) {
+        if state.swap(up, Ordering::Relaxed) != up {
+            tracing::warn!(part = name, up, "a part that this role needs changed");
+        }
+        metrics::gauge!("haetae_reservation_part_up", "part" => name).set(if up { 1.0 } else { 0.0 });
+    }
+
+    fn sql(&self) -> Check {
+        check("sql", &self.sql)
+    }
+
+    fn redis(&self) -> Check {
+        check("redis", &self.redis)
+    }
+}
+
+fn check(name: &'static str, state: &AtomicBool) -> Check {
+    let up = state.load(Ordering::Relaxed);
+    Check { name, state: if up { Ok(()) } else { Err("does not answer".to_owned()) } }
+}
