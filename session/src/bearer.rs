@@ -1,6 +1,7 @@
-//! A bearer secret that names its record: `base64url(id (16 bytes) ‖ secret (32 random bytes))`, 64
+//! A bearer secret that names its record: `base64url(id (16 bytes) ‖ generation (3) ‖ 32 random bytes)`, 68
 //! characters. The id finds the record in one key, so that replacing the secret is a change of that key
-//! alone; the record holds the hash of the whole text.
+//! alone; the record holds the hash of the whole text. The generation counts the secrets that the record
+//! has had, so that one from before and one from after a loss of data can be told apart.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use haetae_base::{
@@ -12,30 +13,51 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 const ID_LEN: usize = 16;
+const GENERATION_LEN: usize = 3;
 const SECRET_LEN: usize = 32;
+const LEN: usize = ID_LEN + GENERATION_LEN + SECRET_LEN;
+/// The last generation: whatever comes after it counts as it.
+const LAST_GENERATION: u32 = (1 << (8 * GENERATION_LEN)) - 1;
 /// Of the text, without a prefix.
-const TEXT_LEN: usize = (ID_LEN + SECRET_LEN) / 3 * 4;
+const TEXT_LEN: usize = LEN / 3 * 4;
 
 /// A new secret for the record `id`, after `prefix`.
-pub(crate) fn new<K: Kind>(prefix: &str, id: Id<K>) -> SecretString {
-    let mut bytes = Zeroizing::new([0; ID_LEN + SECRET_LEN]);
-    let (id_part, secret_part) = bytes.split_at_mut(ID_LEN);
+pub(crate) fn new<K: Kind>(prefix: &str, id: Id<K>, generation: u32) -> SecretString {
+    let mut bytes = Zeroizing::new([0; LEN]);
+    let (id_part, rest) = bytes.split_at_mut(ID_LEN);
+    let (generation_part, secret_part) = rest.split_at_mut(GENERATION_LEN);
     id_part.copy_from_slice(&id.to_bytes());
+    let [_, generation @ ..] = generation.min(LAST_GENERATION).to_be_bytes();
+    generation_part.copy_from_slice(&generation);
     entropy::fill(secret_part);
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(*bytes)).into()
 }
 
-/// The record that a presented text claims to belong to, and the hash to look for in it. `None` when the
-/// text is not of this form: then Redis need not be asked.
-pub(crate) fn parse<K: Kind>(prefix: &str, text: &str) -> Option<(Id<K>, SecretHash)> {
+/// What a presented text claims to be. Nothing of it is true before the hash was found in the record.
+pub(crate) struct Presented<K> {
+    /// The record that it belongs to.
+    pub(crate) id: Id<K>,
+    /// Which of the record's secrets it is.
+    pub(crate) generation: u32,
+    /// What to look for in the record.
+    pub(crate) hash: SecretHash,
+}
+
+/// Reads a presented text. `None` when it is not of this form: then Redis need not be asked.
+pub(crate) fn parse<K: Kind>(prefix: &str, text: &str) -> Option<Presented<K>> {
     let encoded = text.strip_prefix(prefix)?;
     if encoded.len() != TEXT_LEN {
         return None;
     }
-    let mut bytes = Zeroizing::new([0; ID_LEN + SECRET_LEN]);
+    let mut bytes = Zeroizing::new([0; LEN]);
     URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).ok()?;
-    let id = bytes.first_chunk::<ID_LEN>()?;
-    Some((Id::from_bytes(*id), SecretHash::of(text)))
+    let (id, rest) = bytes.split_first_chunk::<ID_LEN>()?;
+    let [high, middle, low] = *rest.first_chunk::<GENERATION_LEN>()?;
+    Some(Presented {
+        id: Id::from_bytes(*id),
+        generation: u32::from_be_bytes([0, high, middle, low]),
+        hash: SecretHash::of(text),
+    })
 }
 
 /// The hash of a secret made by [`new`].
@@ -53,17 +75,21 @@ mod tests {
     #[test]
     fn a_secret_names_its_record_and_junk_names_none() {
         let id = FamilyId::new(Timestamp::from_millis(1_700_000_000_250));
-        let secret = new("hrt_", id);
+        let secret = new("hrt_", id, 70_000);
         let text = secret.expose_secret();
-        assert_eq!(text.len(), 68);
-        let (found, presented) = parse::<crate::RefreshFamily>("hrt_", text).expect("its own form");
-        assert!(found == id && presented == hash(&secret));
-        assert_ne!(new("hrt_", id).expose_secret(), text);
+        assert_eq!(text.len(), 72);
+        let presented = parse::<crate::RefreshFamily>("hrt_", text).expect("its own form");
+        assert!(presented.id == id && presented.hash == hash(&secret));
+        assert_eq!(presented.generation, 70_000);
+        assert_ne!(new("hrt_", id, 70_000).expose_secret(), text);
+        let last = new("", id, u32::MAX);
+        let last = parse::<crate::RefreshFamily>("", last.expose_secret()).expect("its own form");
+        assert_eq!(last.generation, 0x00ff_ffff);
         let longer = format!("{text}A");
-        for junk in ["", "hrt_", &text[..67], &longer, &text[4..], &text.replace("hrt_", "hrt.")] {
+        for junk in ["", "hrt_", &text[..71], &longer, &text[4..], &text.replace("hrt_", "hrt.")] {
             assert!(parse::<crate::RefreshFamily>("hrt_", junk).is_none(), "{junk}");
         }
-        let not_base64 = format!("hrt_{}", "%".repeat(64));
+        let not_base64 = format!("hrt_{}", "%".repeat(68));
         assert!(parse::<crate::RefreshFamily>("hrt_", &not_base64).is_none());
     }
 }

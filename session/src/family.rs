@@ -7,7 +7,7 @@
 //!
 //! | field | holds |
 //! |---|---|
-//! | `current` | SHA-256 of the one token that may be used |
+//! | `current`, `generation` | SHA-256 of the one token that may be used, and how many came before it |
 //! | `client`, `scope`, `offline`, `grant` | what was granted, and to whom |
 //! | `absolute`, `idle` | when it ends, in ms |
 //! | `recent` | what was rotated within the grace window: hash, instant, sealed successor |

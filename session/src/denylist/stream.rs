@@ -10,10 +10,11 @@ use crate::StoreError;
 
 /// The stream.
 pub(super) const STREAM: &str = "haetae:denylist";
+// A script takes these three keys together: in a Redis Cluster the braces put them into the stream's slot.
 /// Says that the stream is whole, and which filling of it this is.
-pub(super) const EPOCH: &str = "haetae:denylist:epoch";
+pub(super) const EPOCH: &str = "haetae:{haetae:denylist}:epoch";
 /// Held by whoever fills the stream.
-pub(super) const FILLING: &str = "haetae:denylist:filling";
+pub(super) const FILLING: &str = "haetae:{haetae:denylist}:filling";
 
 /// Where in the stream: a Redis stream id. The first part is Redis's clock in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ pub(super) fn declare_whole() -> Script {
     Script::new(
         r"
         if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-        if redis.call('EXISTS', KEYS[3]) == 0 then
+        if redis.call('XLEN', KEYS[3]) == 0 then
             redis.call('XADD', KEYS[3], '*', 'kind', 'filled', 'epoch', ARGV[2])
         end
         if ARGV[3] == '1' or redis.call('EXISTS', KEYS[2]) == 0 then

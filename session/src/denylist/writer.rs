@@ -29,6 +29,8 @@ use crate::{StoreError, index, script};
 const TICK: Duration = Duration::from_millis(500);
 /// How many entries are published in one step.
 const PAGE: u64 = 500;
+/// How many entries are put into the stream in one step: Redis does nothing else meanwhile.
+const PUT_AT_ONCE: usize = 500;
 /// How many entries are marked in one statement.
 const MARKED_AT_ONCE: usize = 500;
 /// How old an unpublished entry must be before a writer that did not record it publishes it: its own
@@ -187,20 +189,32 @@ impl DenylistWriter {
     /// stream when Redis lost it, forgets what is over. [`run`](Self::run) calls it twice a second.
     ///
     /// # Errors
-    /// When SQL or Redis fails; the next round goes on.
+    /// The first failure, of SQL or of Redis. One of them alone does not keep the other's work from being
+    /// done, and the next round goes on.
     pub async fn maintain(&self) -> Result<(), MaintainError> {
         let now = self.clock.now();
-        self.mark().await?;
         let left = std::mem::take(&mut self.state().to_publish);
-        self.publish_again(left).await?;
+        let round = [
+            self.publish_again(left).await.map_err(MaintainError::from),
+            self.mark().await.map_err(MaintainError::from),
+            self.publish_orphans(now).await,
+            self.mend(now).await,
+            self.sweep(now).await.map_err(MaintainError::from),
+        ];
+        round.into_iter().collect()
+    }
+
+    async fn publish_orphans(&self, now: Timestamp) -> Result<(), MaintainError> {
         let orphans = self.log.unpublished(now.minus(ORPHANED), PAGE).await?;
-        self.publish_again(orphans).await?;
-        self.mend(now).await?;
-        let sweep = self.state().swept_at.is_none_or(|at| now.since(at) > self.longest_token / 4);
-        if sweep {
-            self.log.forget(now.minus(LEEWAY)).await?;
-            self.state().swept_at = Some(now);
+        Ok(self.publish_again(orphans).await?)
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<(), LogError> {
+        if self.state().swept_at.is_some_and(|at| now.since(at) <= self.longest_token / 4) {
+            return Ok(());
         }
+        self.log.forget(now.minus(LEEWAY)).await?;
+        self.state().swept_at = Some(now);
         Ok(())
     }
 
@@ -211,14 +225,14 @@ impl DenylistWriter {
             (state.newest, state.compared_at)
         };
         let newest = newest.unwrap_or_default().to_string();
-        let (exists, epoch, here): (bool, Option<String>, StreamRangeReply) = redis::pipe()
-            .exists(STREAM)
+        let (elements, epoch, here): (usize, Option<String>, StreamRangeReply) = redis::pipe()
+            .xlen(STREAM)
             .get(EPOCH)
             .xrange(STREAM, &newest, &newest)
             .query_async(&mut self.redis.connection())
             .await
             .map_err(StoreError::from)?;
-        let whole = exists && epoch.is_some();
+        let whole = elements > 0 && epoch.is_some();
         self.whole.store(whole, Ordering::Release);
         // Entries that live longer than the stream is kept are in it again before they are trimmed.
         let due = compared_at.is_none_or(|at| now.since(at) > self.horizon() / 4);
@@ -240,8 +254,16 @@ impl DenylistWriter {
         published
     }
 
-    /// Appends to the stream, in one round trip.
+    /// Appends to the stream.
     async fn put(&self, recorded: &[Recorded]) -> Result<(), StoreError> {
+        for part in recorded.chunks(PUT_AT_ONCE) {
+            self.put_part(part).await?;
+        }
+        Ok(())
+    }
+
+    /// In one round trip.
+    async fn put_part(&self, recorded: &[Recorded]) -> Result<(), StoreError> {
         let mut call = self.publish.key(STREAM);
         call.arg(index::millis(self.horizon()));
         for Recorded { entry, .. } in recorded {

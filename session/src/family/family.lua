@@ -5,15 +5,16 @@
 --          6 hash of the successor, if this use makes one   7 that successor, sealed
 --          8 how many rotated tokens to remember   9 how long a record is kept after its end (ms)
 --          10 the access token that comes with it, "ends at (ms):jti", or empty
---          11… the scopes that are asked for, if fewer than all
--- Returns  unknown | wrong_client | expired | scope
+--          11 generation of the presented token
+--          12… the scopes that are asked for, if fewer than all
+-- Returns  unknown | wrong_client | expired | scope | lost
 --          rotated, grant, absolute | replayed, grant, absolute, sealed successor
 --          reused, grant, 1 if this use ended the family, the access tokens that may live (JSON)
 local key = KEYS[1]
 local presented, client, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local grace, slack = tonumber(ARGV[4]), tonumber(ARGV[9])
 
-local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead', 'issued')
+local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead', 'issued', 'generation')
 local owner, current, grant, scope, recent, dead = f[1], f[2], f[3], f[4], f[7], f[8]
 if not owner then return { 'unknown' } end
 -- Before all else: a client that presents another's token changes nothing.
@@ -26,9 +27,11 @@ for _, rotated in ipairs(recent) do
     if rotated[1] == presented and now - rotated[2] < grace then successor = rotated[3] end
 end
 
+local generation = tonumber(f[10])
+local younger = tonumber(ARGV[11]) > generation
 if dead then
     -- What was good when the family ended is merely over; anything older is a replay, again.
-    if presented == current or successor then return { 'unknown' } end
+    if presented == current or successor or younger then return { 'unknown' } end
     return { 'reused', grant, '0', f[9] or '' }
 end
 if now >= absolute or now >= idle then return { 'expired' } end
@@ -36,11 +39,14 @@ if now >= absolute or now >= idle then return { 'expired' } end
 if presented ~= current and not successor then
     redis.call('HSET', key, 'dead', ARGV[3])
     redis.call('PEXPIRE', key, string.format('%.0f', absolute - now + slack))
+    -- A token that was issued later than the current one: nobody stole it, Redis lost the rotation that
+    -- made it. What it took the place of is spent all the same, so the family ends either way.
+    if younger then return { 'lost' } end
     return { 'reused', grant, '1', f[9] or '' }
 end
 
 -- Before anything is consumed: a refused request leaves the client its token.
-for at = 11, #ARGV do
+for at = 12, #ARGV do
     if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
 end
 
@@ -64,6 +70,6 @@ end
 kept[#kept + 1] = { current, now, ARGV[7] }
 if #kept > tonumber(ARGV[8]) then table.remove(kept, 1) end
 idle = math.min(now + tonumber(ARGV[5]), absolute)
-redis.call('HSET', key, 'current', ARGV[6], 'idle', string.format('%.0f', idle), 'recent', cmsgpack.pack(kept))
+redis.call('HSET', key, 'current', ARGV[6], 'generation', generation + 1, 'idle', string.format('%.0f', idle), 'recent', cmsgpack.pack(kept))
 redis.call('PEXPIRE', key, string.format('%.0f', idle - now + slack))
 return { 'rotated', grant, f[5] }

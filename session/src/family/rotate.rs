@@ -8,7 +8,11 @@ use super::{
     AccessRef, FamilyGrant, FamilyStore,
     store::{PREFIX, REMEMBERED, SLACK_MS, family_key},
 };
-use crate::{FamilyId, RefreshFamily, StoreError, bearer, index};
+use crate::{
+    FamilyId, RefreshFamily, StoreError,
+    bearer::{self, Presented},
+    index,
+};
 
 /// A refresh token that was accepted.
 #[derive(Debug)]
@@ -30,7 +34,8 @@ pub struct Rotated {
 /// 5.2), except `Scope`, which is `invalid_scope`.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// Nobody knows it: never issued, revoked, or long over.
+    /// Nobody knows it: never issued, revoked, long over, or forgotten by a Redis that lost its latest
+    /// data (a failover); that is no theft and raises no alarm.
     #[error("the refresh token is not known")]
     Unknown,
     /// The family's idle or absolute lifetime is over.
@@ -92,16 +97,19 @@ impl FamilyStore {
         access: Option<&AccessRef>,
         now: Timestamp,
     ) -> Result<Rotated, RotateError> {
-        let Some((family, hash)) = bearer::parse::<RefreshFamily>(PREFIX, presented) else {
+        let Some(claimed) = bearer::parse::<RefreshFamily>(PREFIX, presented) else {
             return Err(RotateError::Unknown);
         };
+        let (family, hash) = (claimed.id, claimed.hash);
         let key = successor_key(presented);
-        let successor = bearer::new(PREFIX, family);
+        let successor = bearer::new(PREFIX, family, claimed.generation.saturating_add(1));
         let sealed = key.seal(successor.expose_secret().as_bytes(), hash.as_bytes());
         let answer =
-            self.ask(family, hash, client_id, &successor, &sealed, requested, access, now).await?;
+            self.ask(&claimed, client_id, &successor, &sealed, requested, access, now).await?;
         let mut answer = answer.into_iter();
         let verdict = answer.next().unwrap_or_default();
+        let outcome = String::from_utf8_lossy(&verdict).into_owned();
+        metrics::counter!("haetae_refresh_rotations_total", "outcome" => outcome).increment(1);
         match verdict.as_slice() {
             b"rotated" => {
                 let (grant, expires_at) = granted(&mut answer)?;
@@ -120,6 +128,10 @@ impl FamilyStore {
                 Err(RotateError::Reused { family, grant, first })
             }
             b"unknown" => Err(RotateError::Unknown),
+            b"lost" => {
+                tracing::warn!(%family, "Redis lost a rotation: a refresh token family ends");
+                Err(RotateError::Unknown)
+            }
             b"expired" => Err(RotateError::Expired),
             b"wrong_client" => Err(RotateError::WrongClient),
             b"scope" => Err(RotateError::Scope),
@@ -130,8 +142,7 @@ impl FamilyStore {
     #[expect(clippy::too_many_arguments, reason = "the arguments of family.lua, in its order")]
     async fn ask(
         &self,
-        family: FamilyId,
-        presented: SecretHash,
+        presented: &Presented<RefreshFamily>,
         client_id: &str,
         successor: &SecretString,
         sealed: &[u8],
@@ -139,8 +150,8 @@ impl FamilyStore {
         access: Option<&AccessRef>,
         now: Timestamp,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut call = self.rotate.key(family_key(family));
-        call.arg(presented.as_bytes().as_slice())
+        let mut call = self.rotate.key(family_key(presented.id));
+        call.arg(presented.hash.as_bytes().as_slice())
             .arg(client_id)
             .arg(now.as_millis())
             .arg(self.policy.grace.as_millis().to_string())
@@ -149,7 +160,8 @@ impl FamilyStore {
             .arg(sealed)
             .arg(REMEMBERED)
             .arg(SLACK_MS)
-            .arg(access.map(AccessRef::to_text).unwrap_or_default());
+            .arg(access.map(AccessRef::to_text).unwrap_or_default())
+            .arg(presented.generation);
         for scope in requested.into_iter().flat_map(Scope::iter) {
             call.arg(scope);
         }

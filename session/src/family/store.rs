@@ -122,7 +122,7 @@ impl FamilyStore {
         now: Timestamp,
     ) -> Result<(FamilyId, SecretString), StoreError> {
         let family = FamilyId::new(now);
-        let token = bearer::new(PREFIX, family);
+        let token = bearer::new(PREFIX, family, 0);
         let absolute = now.plus(self.policy.absolute);
         let idle = now.plus(self.policy.idle).min(absolute);
         let json = serde_json::to_vec(grant).map_err(|_| StoreError::Unreadable("a grant"))?;
@@ -142,6 +142,7 @@ impl FamilyStore {
                 family_key(family),
                 &[
                     ("current", bearer::hash(&token).as_bytes().as_slice()),
+                    ("generation", b"0"),
                     ("client", grant.client_id.as_bytes()),
                     ("scope", format!(" {} ", grant.scope).as_bytes()),
                     ("offline", if grant.offline { b"1" } else { b"0" }),
@@ -171,7 +172,7 @@ impl FamilyStore {
         now: Timestamp,
     ) -> Result<Option<FamilyGrant>, RevokeError> {
         match bearer::parse::<RefreshFamily>(PREFIX, token) {
-            Some((family, _)) => self.kill(family, client_id, Offline::Revoke, now).await,
+            Some(presented) => self.kill(presented.id, client_id, Offline::Revoke, now).await,
             None => Ok(None),
         }
     }
@@ -253,11 +254,12 @@ impl FamilyStore {
         token: &str,
         now: Timestamp,
     ) -> Result<Option<FamilyStatus>, StoreError> {
-        let Some((family, presented)) = bearer::parse::<RefreshFamily>(PREFIX, token) else {
+        let Some(presented) = bearer::parse::<RefreshFamily>(PREFIX, token) else {
             return Ok(None);
         };
-        let found = self.read(family, now).await?;
-        Ok(found.filter(|(_, current)| current == presented.as_bytes()).map(|(status, _)| status))
+        let found = self.read(presented.id, now).await?;
+        let is_current = |current: &Vec<u8>| current == presented.hash.as_bytes();
+        Ok(found.filter(|(_, current)| is_current(current)).map(|(status, _)| status))
     }
 
     async fn read(

@@ -63,7 +63,7 @@ impl SsoStore {
         now: Timestamp,
     ) -> Result<(SsoSession, SecretString), StoreError> {
         let sid = SessionId::new(now);
-        let cookie = bearer::new("", sid);
+        let cookie = bearer::new("", sid, 0);
         let about = About::new(&start, now, now.plus(self.lifetimes.absolute));
         let mut connection = self.redis.connection();
         let by_sub = [sub_index(&start.sub)];
@@ -96,14 +96,15 @@ impl SsoStore {
         cookie: &str,
         now: Timestamp,
     ) -> Result<Option<SsoSession>, StoreError> {
-        let Some((sid, presented)) = bearer::parse::<Session>("", cookie) else {
+        let Some(presented) = bearer::parse::<Session>("", cookie) else {
             return Ok(None);
         };
+        let sid = presented.id;
         let fields: HashMap<String, Vec<u8>> =
             self.redis.connection().hgetall(record_key(sid)).await?;
         Ok(record::read(sid, fields)?
             .filter(|(stored, session)| {
-                constant_time_eq(stored, presented.as_bytes()) && self.is_alive(session, now)
+                constant_time_eq(stored, presented.hash.as_bytes()) && self.is_alive(session, now)
             })
             .map(|(_, session)| session))
     }
@@ -155,7 +156,7 @@ impl SsoStore {
         let Some(mut session) = self.find(cookie, now).await? else {
             return Ok(None);
         };
-        let next = bearer::new("", session.sid);
+        let next = bearer::new("", session.sid, 0);
         let guard = SecretHash::of(cookie);
         let done = self
             .update_fields(

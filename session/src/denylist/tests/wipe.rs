@@ -50,7 +50,7 @@ async fn the_control_a_stream_that_nobody_fills_from_sql_forgets() {
         .arg("kind")
         .arg("filled")
         .cmd("SET")
-        .arg("haetae:denylist:epoch")
+        .arg("haetae:{haetae:denylist}:epoch")
         .arg("a lie")
         .exec_async(&mut bench.redis.raw().await)
         .await
@@ -97,7 +97,7 @@ async fn a_wipe_in_the_middle_of_a_filling_is_noticed() {
     let writer = bench.writer().await;
     writer.maintain().await.expect("a round");
     let epoch: Option<String> = redis::cmd("GET")
-        .arg("haetae:denylist:epoch")
+        .arg("haetae:{haetae:denylist}:epoch")
         .query_async(&mut bench.redis.raw().await)
         .await
         .expect("answers");

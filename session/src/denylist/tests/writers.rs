@@ -86,7 +86,7 @@ async fn an_entry_that_outlives_the_stream_is_added_again_before_it_is_trimmed()
         .arg("until")
         .arg(entry.until.as_millis())
         .cmd("SET")
-        .arg("haetae:denylist:epoch")
+        .arg("haetae:{haetae:denylist}:epoch")
         .arg("an epoch")
         .exec_async(&mut bench.redis.raw().await)
         .await
@@ -128,4 +128,62 @@ async fn the_clock_of_the_machine_may_jump() {
     clock.advance(Duration::from_secs(61));
     assert!(!replica.is_fresh(), "nothing was heard for a minute, says the clock");
     eventually("Redis is heard by the new time", || replica.is_fresh()).await;
+}
+
+#[tokio::test]
+async fn an_emptied_stream_is_declared_whole_again_though_there_is_nothing_to_add() {
+    let bench = Bench::new().await;
+    let writer = bench.writer().await;
+    writer.maintain().await.expect("fills");
+    let replica = bench.replica().await;
+    replica.wait_loaded().await;
+    redis::cmd("XTRIM")
+        .arg("haetae:denylist")
+        .arg("MAXLEN")
+        .arg(0)
+        .exec_async(&mut bench.redis.raw().await)
+        .await
+        .expect("trimmed");
+    eventually("the copy is not trusted", || !replica.is_fresh()).await;
+    writer.maintain().await.expect("mends");
+    eventually("it is again", || replica.is_fresh()).await;
+}
+
+#[tokio::test]
+async fn a_broken_sql_does_not_hold_up_what_redis_can_still_be_told() {
+    let mut bench = Bench::new().await;
+    let writer = bench.writer().await;
+    writer.maintain().await.expect("fills");
+    let replica = bench.replica().await;
+    replica.wait_loaded().await;
+    bench.redis.kill();
+    let recorded = writer.revoke_everything(Kind::Sub, "usr_1").await;
+    assert!(matches!(recorded, Err(RevokeError::NotPropagated(_))));
+    bench.redis.restart().await;
+    bench.log.broken.store(true, Ordering::SeqCst);
+    for _ in 0..50 {
+        assert!(writer.maintain().await.is_err(), "SQL is broken");
+        if refuses(&replica, &token("usr_1")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(refuses(&replica, &token("usr_1")));
+    bench.log.broken.store(false, Ordering::SeqCst);
+    writer.maintain().await.expect("a round");
+    assert_eq!(bench.log.unpublished_count(), 0);
+}
+
+#[tokio::test]
+async fn very_many_at_once() {
+    let bench = Bench::new().await;
+    let writer = bench.writer().await;
+    writer.maintain().await.expect("fills");
+    let replica = bench.replica().await;
+    replica.wait_loaded().await;
+    let entries = (0..20_000).map(|n| Entry::token(format!("tok_{n}"), soon())).collect();
+    writer.revoke_all(entries).await.expect("revokes");
+    eventually("all are there", || replica.status().entries[0] == (Kind::Jti, 20_000)).await;
+    writer.maintain().await.expect("marks");
+    assert_eq!(bench.log.unpublished_count(), 0);
 }
