@@ -8,6 +8,7 @@ use std::sync::{
 };
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use haetae_base::clock::ManualClock;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{
     sign::{Signer, SigningKey},
-    verify::{Unusable, decode_for_tests},
+    verify::{Expectation, NoRevocations, Unusable, Verifier, decode_for_tests},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -230,6 +231,40 @@ async fn keys_outlive_an_outage_for_a_day_and_no_longer() {
     issuer.publish(&serde_json::to_string(&signer.jwks()).expect("json"));
     issuer.clock.advance(5 * SECOND);
     assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()), "and it recovers by itself");
+}
+
+#[tokio::test]
+async fn not_even_a_remembered_token_outlives_the_trust_in_its_key() {
+    let signer = signer();
+    let issuer = Issuer::start(&signer).await;
+    let keys = issuer.keys();
+    let now = issuer.clock.now().as_seconds();
+    let claims = json!({"iss": "a", "aud": "b", "sub": "c", "client_id": "d", "jti": "e", "iat": now,
+        "exp": now + 7 * 86_400});
+    let token = signer.sign(Algorithm::Es256, "at+jwt", &claims).expect("signs");
+    let clock = Arc::new(issuer.clock.clone());
+    let verifier = Verifier::new(Expectation::new("a", "b"), keys, 10, clock);
+    verifier.verify(&token, &NoRevocations).await.expect("verifies");
+    issuer.answer(StatusCode::SERVICE_UNAVAILABLE);
+    issuer.clock.advance(24 * 3600 * SECOND);
+    assert!(verifier.cached(&token, &NoRevocations).expect("remembered").is_ok());
+    issuer.clock.advance(SECOND);
+    let answer = verifier.cached(&token, &NoRevocations).expect("remembered");
+    assert_eq!(answer.err(), Some(VerifyError::KeysStale));
+}
+
+#[tokio::test]
+async fn a_name_that_no_key_can_have_is_not_asked_for() {
+    let issuer = Issuer::start(&signer()).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    issuer.clock.advance(60 * SECOND);
+    for length in [257, 4000] {
+        let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "k".repeat(length)});
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header.to_string()));
+        assert_eq!(decode_for_tests(&token, &keys).await, Err(VerifyError::UnknownKey));
+    }
+    assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test]

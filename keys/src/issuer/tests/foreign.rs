@@ -5,7 +5,6 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{KeyPair, RsaKeyPair},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::*;
 
@@ -82,6 +81,9 @@ fn keys_for_something_else_are_left_out() {
 fn members_that_make_no_key_are_left_out() {
     let ec = key(Algorithm::Es256);
     let x = ec["x"].as_str().expect("x");
+    let y = ec["y"].as_str().expect("y");
+    let point = [x, y].map(|half| URL_SAFE_NO_PAD.decode(half).expect("base64url")).concat();
+    let (shorter, longer) = point.split_at(31);
     let mut off_curve = URL_SAFE_NO_PAD.decode(x).expect("base64url");
     off_curve[31] ^= 1;
     for changes in [
@@ -90,6 +92,7 @@ fn members_that_make_no_key_are_left_out() {
         json!({"x": format!("{x}=")}),
         json!({"x": format!("{x}AAAA")}),
         json!({"x": ""}),
+        json!({"x": URL_SAFE_NO_PAD.encode(shorter), "y": URL_SAFE_NO_PAD.encode(longer)}),
         json!({"x": URL_SAFE_NO_PAD.encode(&off_curve)}),
         json!({"x": URL_SAFE_NO_PAD.encode([0; 32]), "y": URL_SAFE_NO_PAD.encode([0; 32])}),
     ] {
