@@ -124,13 +124,27 @@ impl House {
         account
     }
 
-    /// A public client of somebody else, answered at `http://127.0.0.1:1/callback`.
+    /// A public client on the person's device, answered at `http://127.0.0.1/callback` on any port.
     pub(crate) async fn client(&self, client_id: &str, first_party: bool) {
         let metadata = serde_json::json!({
             "client_name": "Partner & Sons", "application_type": "native",
             "redirect_uris": ["http://127.0.0.1/callback"], "grant_types": ["authorization_code"],
             "token_endpoint_auth_method": "none", "scope": "openid profile reservations:read",
         });
+        self.register(client_id, metadata, first_party).await;
+    }
+
+    /// A first-party client on a server, answered at `https://app.example/cb`.
+    pub(crate) async fn web_client(&self, client_id: &str) {
+        let metadata = serde_json::json!({
+            "client_name": "Web", "redirect_uris": ["https://app.example/cb"],
+            "grant_types": ["authorization_code"], "token_endpoint_auth_method": "none",
+            "scope": "openid profile",
+        });
+        self.register(client_id, metadata, true).await;
+    }
+
+    async fn register(&self, client_id: &str, metadata: serde_json::Value, first_party: bool) {
         let now = self.clock.now();
         let client = Client {
             client_id: client_id.to_owned(),
@@ -154,6 +168,7 @@ impl House {
             router: self.router.clone(),
             origin: self.state.issuer.clone(),
             language: "en",
+            navigates: false,
             cookies: BTreeMap::new(),
         }
     }
@@ -165,6 +180,8 @@ pub(crate) struct Browser {
     router: Router,
     pub(crate) origin: String,
     pub(crate) language: &'static str,
+    /// Whether it says, as browsers do, that a page is what it wants.
+    pub(crate) navigates: bool,
     pub(crate) cookies: BTreeMap<String, String>,
 }
 
@@ -216,6 +233,9 @@ impl Browser {
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         parts.headers.insert(header::COOKIE, cookies.join("; ").parse().expect("cookies"));
         parts.headers.insert(header::ACCEPT_LANGUAGE, self.language.parse().expect("a tag"));
+        if self.navigates {
+            parts.headers.insert("sec-fetch-mode", "navigate".parse().expect("a value"));
+        }
         let answer =
             self.router.clone().oneshot(Request::from_parts(parts, body)).await.expect("an answer");
         let (parts, body) = answer.into_parts();

@@ -40,6 +40,9 @@ login-throttled = Too many attempts. Please wait { $wait } and try again.
 login-no-account = New here?
 login-register = Create an account
 login-signed-in-as = You are signed in as { $name }.
+onward-title = One moment
+onward-text = Taking you to { $client } …
+onward-link = Continue
 wait-seconds = { $count ->
     [one] one second
    *[other] { $count } seconds

@@ -40,6 +40,9 @@ login-throttled = 시도 횟수가 너무 많습니다. { $wait } 뒤에 다시 
 login-no-account = 처음이신가요?
 login-register = 계정 만들기
 login-signed-in-as = { $name } 님으로 로그인되어 있습니다.
+onward-title = 잠시만요
+onward-text = { $client } 앱으로 이동하고 있습니다 …
+onward-link = 계속
 wait-seconds = { $count }초
 wait-minutes = { $count }분
 

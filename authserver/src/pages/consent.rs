@@ -3,11 +3,17 @@
 use std::collections::BTreeSet;
 
 use askama::Template;
-use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+    routing::get,
+};
 use serde::Deserialize;
 use url::Url;
 
-use super::{FormAction, Instead, Page, Posted, Visit};
+use super::{FormAction, Instead, Page, Posted, Visit, onward};
 use crate::{
     domain::redirect_uri::RedirectUri,
     interaction::{Need, Refusal, grant_consent, refuse, resume_path, signed_in},
@@ -99,16 +105,16 @@ struct Answer {
 
 async fn submit(
     State(state): State<AppState>,
-    visit: Visit,
+    mut visit: Visit,
     posted: Result<Posted<Answer>, Instead>,
 ) -> Response {
-    let result = answer(&state, &visit, posted).await;
+    let result = answer(&state, &mut visit, posted).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
 async fn answer(
     state: &AppState,
-    visit: &Visit,
+    visit: &mut Visit,
     posted: Result<Posted<Answer>, Instead>,
 ) -> Result<Response, Instead> {
     let Posted(form) = posted?;
@@ -124,7 +130,8 @@ async fn answer(
         );
     }
     grant_consent(state, &visit.context, &visit.jar, &pending.id).await?;
-    Ok(visit.redirect(&resume_path(&pending.id)))
+    let next = resume_path(&pending.id);
+    Ok(onward(state, visit, &next, Some(&pending.client), &pending.ui_locales))
 }
 
 #[cfg(test)]

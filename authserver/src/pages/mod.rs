@@ -12,6 +12,7 @@ mod form;
 mod form_action;
 mod instead;
 mod logout;
+mod onward;
 mod visit;
 
 use axum::Router;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     form_action::FormAction,
     instead::{Fault, Instead, error},
     logout::{Confirm, confirm_logout, signed_out},
+    onward::onward,
     visit::{Page, Visit, local_path},
 };
 use crate::state::AppState;

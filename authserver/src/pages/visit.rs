@@ -170,6 +170,11 @@ impl Visit {
         }
     }
 
+    /// Whether a browser asks, which shows a page, rather than a program, which follows redirects.
+    pub(super) fn is_navigation(&self) -> bool {
+        self.headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
+    }
+
     /// Answers with a redirect to a page of ours or of an application (303: whatever was posted stays
     /// here).
     pub(crate) fn redirect(&self, location: &str) -> Response {

@@ -21,7 +21,7 @@ use crate::{
     domain::account::{Account, PasswordHash, fold},
     interaction::{Authenticated, Need, Pending, complete_sign_in, signed_in},
     locale::Argument,
-    pages::{Field, Instead, Page, Posted, Typed, Visit},
+    pages::{Field, Instead, Page, Posted, Typed, Visit, onward},
     state::AppState,
 };
 
@@ -271,10 +271,12 @@ pub(crate) async fn finish(
         authenticated,
     )
     .await?;
+    let pending = way.pending(state, visit).await?;
     visit.jar = completed.jar;
     let (id, name) = (account.id.to_string(), account.username.folded());
     state.sign_in.throttle.remember([&id, &name], visit.context.address()).await;
-    Ok(visit.redirect(&completed.location))
+    let client = pending.as_ref().map(|pending| &*pending.client);
+    Ok(onward(state, visit, &completed.location, client, ui_locales(pending.as_ref())))
 }
 
 /// Marks a password without saying anything about it: another one has another mark.

@@ -388,3 +388,34 @@ async fn without_redis_a_sign_in_is_told_to_come_back() {
     assert!(answer.fields.contains_key("retry-after"));
     assert!(answer.body.contains("Not available just now"));
 }
+
+#[tokio::test]
+async fn a_browser_is_led_on_to_a_web_application_by_a_page_and_a_program_by_redirects() {
+    let house = House::open().await;
+    house.person("minjun").await;
+    house.client("partner", true).await;
+    house.web_client("web").await;
+    let web = AUTHORIZE
+        .replace("partner", "web")
+        .replace("http%3A%2F%2F127.0.0.1%3A4711%2Fcallback", "https%3A%2F%2Fapp.example%2Fcb");
+    let fields = [("username", "minjun"), ("password", PASSWORD)];
+    let mut browser = house.browser();
+    browser.navigates = true;
+    let page = browser.open(&web).await;
+    let policy = page.fields["content-security-policy"].to_str().expect("text").to_owned();
+    assert!(policy.contains("form-action 'self' https://app.example"), "{policy}");
+    let between = browser.submit(&page, &fields).await;
+    assert_eq!(between.status, 200);
+    let next = between.after(r#"<meta http-equiv="refresh" content="0; url="#);
+    assert_eq!(next, between.after(r#"<p class="aside"><a href=""#));
+    assert!(next.starts_with("/oauth2/authorize/resume?request="), "{next}");
+    let answer = browser.get(&next).await;
+    assert!(answer.location().starts_with("https://app.example/cb?code="), "{answer:?}");
+    // A program, and an application on the device: redirects all the way.
+    for (navigates, authorize) in [(false, web.as_str()), (true, AUTHORIZE)] {
+        let mut browser = house.browser();
+        browser.navigates = navigates;
+        let page = browser.open(authorize).await;
+        assert!(browser.submit(&page, &fields).await.location().starts_with("/oauth2/"));
+    }
+}
