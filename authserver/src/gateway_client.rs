@@ -104,7 +104,7 @@ fn metadata(state: &AppState) -> Option<ClientMetadata> {
         post_logout_redirect_uris: vec![uri("/")?],
         grant_types: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scope: scopes::ALL.join(" ").parse().ok()?,
-        id_token_signed_response_alg: state.default_algorithm(),
+        id_token_signed_response_alg: Some(state.default_algorithm()),
         ..ClientMetadata::default()
     })
 }

@@ -117,9 +117,10 @@ pub struct ClientMetadata {
     /// What it may ask for at most.
     #[serde(default = "scopes::default_scope")]
     pub scope: Scope,
-    /// The algorithm of its ID tokens; RS256 when it does not say (OIDC Registration 2).
-    #[serde(default = "default_id_token_algorithm")]
-    pub id_token_signed_response_alg: Algorithm,
+    /// The algorithm of its ID tokens. When it does not say: RS256 (OIDC Registration 2) if the
+    /// installation has a key for it, otherwise the installation's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token_signed_response_alg: Option<Algorithm>,
     /// The algorithm of its access tokens; the installation's first when it does not say. A member of
     /// Haetae's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,10 +215,6 @@ fn default_response_types() -> BTreeSet<ResponseType> {
     BTreeSet::from([ResponseType::Code])
 }
 
-const fn default_id_token_algorithm() -> Algorithm {
-    Algorithm::Rs256
-}
-
 impl Default for ClientMetadata {
     /// What a registration without a single member means.
     fn default() -> Self {
@@ -234,7 +231,7 @@ impl Default for ClientMetadata {
             response_types: default_response_types(),
             token_endpoint_auth_method: AuthMethod::default(),
             scope: scopes::default_scope(),
-            id_token_signed_response_alg: default_id_token_algorithm(),
+            id_token_signed_response_alg: None,
             access_token_signed_response_alg: None,
             default_max_age: None,
             default_acr_values: Vec::new(),
@@ -362,7 +359,7 @@ pub(crate) mod tests {
         let read = metadata(r#"{"redirect_uris":["https://a.example/cb"],"unknown":1}"#);
         assert_eq!(read.grant_types, BTreeSet::from([GrantType::AuthorizationCode]));
         assert_eq!(read.token_endpoint_auth_method, AuthMethod::ClientSecretBasic);
-        assert_eq!(read.id_token_signed_response_alg, Algorithm::Rs256);
+        assert_eq!(read.id_token_signed_response_alg, None);
         assert_eq!(read.check(), Ok(()));
         assert_eq!(metadata("{}"), ClientMetadata::default());
         let again = serde_json::to_string(&read).expect("json");

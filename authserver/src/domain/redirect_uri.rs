@@ -195,9 +195,7 @@ mod tests {
 
     #[test]
     fn what_would_let_an_answer_escape_cannot_be_registered() {
-        use InvalidRedirectUri::{
-            Character, Credentials, Fragment, NotAbsolute, PlainHttp, Scheme,
-        };
+        use InvalidRedirectUri::{Character, Credentials, Fragment, NotAbsolute, Scheme};
         for (text, why) in [
             ("/callback", NotAbsolute),
             ("https://a.example/#f", Fragment),

@@ -14,6 +14,9 @@ mod revoke;
 mod token;
 mod userinfo;
 
+#[cfg(test)]
+mod tests;
+
 use axum::{
     Router, middleware,
     routing::{get, post},

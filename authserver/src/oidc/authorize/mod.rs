@@ -72,8 +72,8 @@ type Check = fn(&mut Request<'_>) -> Result<(), OAuthError>;
 /// The rules, in order. Before them [`client::check`] and [`redirect_uri::check`] have established where
 /// an answer may be sent at all; after them [`hints::check`] reads the `id_token_hint`, which needs keys.
 const CHECKS: [Check; 12] = [
-    response_mode::check,
     state_parameter::check,
+    response_mode::check,
     no_repeated_parameter,
     request_object::check,
     response_type::check,

@@ -7,6 +7,7 @@ use haetae_base::{
     id::{Id, Kind},
 };
 use haetae_keys::{
+    Algorithm,
     claims::{AccessClaims, Acr, Audience, IdClaims, Scope, half_hash},
     sign::SignError,
 };
@@ -88,7 +89,11 @@ pub(super) fn id_token(
     access_token: &str,
     now: Timestamp,
 ) -> Result<String, SignError> {
-    let algorithm = client.metadata.id_token_signed_response_alg;
+    let signer = state.keys.signer();
+    let algorithm = client.metadata.id_token_signed_response_alg.unwrap_or_else(|| {
+        let rs256 = signer.kid(Algorithm::Rs256).is_some();
+        if rs256 { Algorithm::Rs256 } else { state.default_algorithm() }
+    });
     let sign_in = subject.sign_in.as_ref();
     let claims = IdClaims {
         iss: state.issuer.clone(),
@@ -106,7 +111,7 @@ pub(super) fn id_token(
         sid: sign_in.and_then(|sign_in| sign_in.sid).map(|sid| sid.to_string()),
         profile,
     };
-    state.keys.signer().sign(algorithm, "JWT", &claims)
+    signer.sign(algorithm, "JWT", &claims)
 }
 
 /// A lifetime as `expires_in` says it.

@@ -1,0 +1,113 @@
+//! Signing out at the wish of a client.
+
+use std::time::Duration;
+
+use super::{World, form, text, token::eventually_refused};
+
+const SIGNED_OUT: &str = "http://127.0.0.1:99/signed-out";
+
+fn logout(fields: &[(&str, &str)]) -> String {
+    format!("/oauth2/logout?{}", form(fields))
+}
+
+#[tokio::test]
+async fn the_id_token_of_the_session_signs_out_at_once() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let tokens = world.tokens().await;
+    let hint = text(&tokens["id_token"]);
+    // Also an ID token that has expired.
+    world.house.clock.advance(Duration::from_secs(600));
+    world.settle().await;
+    let fresh = world.tokens().await;
+    let fields = [
+        ("id_token_hint", hint.as_str()),
+        ("post_logout_redirect_uri", SIGNED_OUT),
+        ("state", "a b&c"),
+    ];
+    let got = world.browser.get(&logout(&fields)).await;
+    assert_eq!(got.location(), format!("{SIGNED_OUT}?state=a+b%26c"));
+    assert_eq!(world.browser.cookie("haetae-sso"), None);
+    world.refresh(&text(&fresh["refresh_token"])).await.refused(400, "invalid_grant");
+    eventually_refused(&mut world, &text(&fresh["access_token"])).await;
+    // Signing in again works at once.
+    world.sign_in().await;
+    let again = world.tokens().await;
+    let got = world.with_bearer("/oauth2/userinfo", &text(&again["access_token"])).await;
+    assert_eq!(got.status, 200);
+    // A second time, with nobody signed in, leads on too.
+    let mut other = world.house.browser();
+    assert!(other.get(&logout(&fields)).await.location().starts_with(SIGNED_OUT));
+}
+
+#[tokio::test]
+async fn without_a_hint_of_this_session_the_person_is_asked() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    world.house.person("seoyeon").await;
+    let mut other = world.house.browser();
+    other.sign_in("seoyeon").await;
+    let foreign = {
+        let mine = std::mem::replace(&mut world.browser, other);
+        let tokens = world.tokens().await;
+        world.browser = mine;
+        text(&tokens["id_token"])
+    };
+    for fields in [
+        vec![],
+        vec![("client_id", "mobile"), ("post_logout_redirect_uri", SIGNED_OUT), ("state", "s")],
+        vec![("id_token_hint", foreign.as_str())],
+    ] {
+        let page = world.browser.get(&logout(&fields)).await;
+        assert_eq!(page.status, 200, "{fields:?}");
+        assert!(world.browser.get("/account").await.status == 200, "still signed in");
+        // A page of somebody else cannot answer for the person.
+        let action = page.action();
+        let forged = world.browser.post(&action, &[("csrf", "x")]).await;
+        assert_eq!(forged.status, 403);
+    }
+    let fields =
+        [("client_id", "mobile"), ("post_logout_redirect_uri", SIGNED_OUT), ("state", "s")];
+    let page = world.browser.get(&logout(&fields)).await;
+    let destination = page.after(r#"name="destination" value=""#);
+    let evil = [("client_id", "mobile"), ("destination", "https://evil.example/?state=s")];
+    let got = world.browser.submit(&page, &evil).await;
+    assert_eq!(got.status, 200, "signed out, but not sent there");
+    assert!(!got.body.contains("evil.example"));
+    world.sign_in().await;
+    let page = world.browser.get(&logout(&fields)).await;
+    let good = [("client_id", "mobile"), ("destination", destination.as_str())];
+    let got = world.browser.submit(&page, &good).await;
+    assert_eq!(got.location(), format!("{SIGNED_OUT}?state=s"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_in_order_signs_nobody_out() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let tokens = world.tokens().await;
+    let hint = text(&tokens["id_token"]);
+    let modified = format!("{}x", &hint[..hint.len() - 1]);
+    let access = text(&tokens["access_token"]);
+    for fields in [
+        vec![("id_token_hint", modified.as_str())],
+        vec![("id_token_hint", access.as_str())],
+        vec![("id_token_hint", "junk")],
+        vec![("id_token_hint", hint.as_str()), ("client_id", "partner")],
+        vec![
+            ("id_token_hint", hint.as_str()),
+            ("post_logout_redirect_uri", "https://evil.example/"),
+        ],
+        vec![
+            ("id_token_hint", hint.as_str()),
+            ("post_logout_redirect_uri", "http://127.0.0.1:99/signed-out?x=1"),
+        ],
+        vec![("post_logout_redirect_uri", SIGNED_OUT)],
+        vec![("client_id", "nobody")],
+        vec![("state", "1"), ("state", "2")],
+    ] {
+        let got = world.browser.get(&logout(&fields)).await;
+        assert_eq!(got.status, 400, "{fields:?}");
+        assert_eq!(world.browser.get("/account").await.status, 200, "{fields:?}");
+    }
+}
