@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_good_form_is_trimmed() {
-        let wanted = check(&form(), 12).ok().expect("no mistakes");
+        let Ok(wanted) = check(&form(), 12) else { panic!("no mistakes") };
         assert_eq!(wanted.display_name, "김민준");
         assert_eq!(wanted.email, None);
     }
@@ -411,11 +411,11 @@ mod tests {
                 password_again: None,
             })
         );
-        let empty = check(&Form::default(), 12).err().expect("mistakes");
+        let Err(empty) = check(&Form::default(), 12) else { panic!("mistakes") };
         assert_eq!(empty.username, Some("error-username-required"));
         assert_eq!(empty.password, Some("error-password-required"));
         let other = Form { password_again: Typed("tiger".to_owned().into()), ..form() };
-        let mistakes = check(&other, 12).err().expect("a mistake");
+        let Err(mistakes) = check(&other, 12) else { panic!("a mistake") };
         assert_eq!(mistakes.password_again, Some("error-password-mismatch"));
     }
 

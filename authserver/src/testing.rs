@@ -1,4 +1,4 @@
-//! A whole authserver for the tests of the pages: real SQLite, a Redis of its own, a clock that the test
+//! A whole authserver for the tests: real SQL (PostgreSQL when there is one), a Redis of its own, a clock that the test
 //! moves, and a browser that keeps its cookies.
 
 use std::{
@@ -31,7 +31,10 @@ use crate::{
     run,
     sign_in::{hash_cost, hash_pool::hash_now},
     state::AppState,
-    store::{clients::Clients, testing::new_account},
+    store::{
+        clients::Clients,
+        testing::{new_account, postgres_url},
+    },
 };
 
 /// The password of every account of the tests.
@@ -99,6 +102,9 @@ impl House {
         config.auth.password.memory_kib = 64;
         config.auth.password.iterations = 1;
         config.keys.algorithms.truncate(1);
+        if let Some(url) = postgres_url().await {
+            config.database.auth_url = Some(haetae_config::SecretSource::plain(url));
+        }
         change(&mut config);
         let (redis, connection) = OwnRedis::start().await;
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));

@@ -79,7 +79,7 @@ async fn overview(state: &AppState, visit: &mut Visit) -> Result<Response, Inste
                 || consent.client_id.clone(),
                 |client| client.display_name().to_owned(),
             ),
-            since: dated(&page, "account-application-since", language.day(consent.granted_at)),
+            since: dated(&page, "account-application-since", &language.day(consent.granted_at)),
             client_id: consent.client_id,
         });
     }
@@ -101,14 +101,14 @@ async fn two_step(state: &AppState, page: &Page, factor: &TotpFactor) -> Result<
     let left = state.factors.count_recovery_codes(factor.account).await?;
     let since = factor.confirmed_at.unwrap_or(factor.created_at);
     Ok(TwoStep {
-        since: dated(page, "account-totp-on-text", page.language.day(since)),
+        since: dated(page, "account-totp-on-text", &page.language.day(since)),
         recovery: page.with("account-recovery-left", &[("count", Argument::Number(left))]),
         few: left <= 1,
     })
 }
 
-fn dated(page: &Page, key: &str, date: String) -> String {
-    page.with(key, &[("date", Argument::Text(&date))])
+fn dated(page: &Page, key: &str, date: &str) -> String {
+    page.with(key, &[("date", Argument::Text(date))])
 }
 
 fn describe(page: &Page, session: &SsoSession, this: bool) -> Session {
@@ -124,8 +124,8 @@ fn describe(page: &Page, session: &SsoSession, this: bool) -> Session {
             .and_then(device::name)
             .unwrap_or_else(|| page.t("account-session-unknown")),
         this,
-        since: dated(page, "account-session-since", language.moment(session.created_at)),
-        seen: dated(page, "account-session-seen", language.moment(session.last_seen_at)),
+        since: dated(page, "account-session-since", &language.moment(session.created_at)),
+        seen: dated(page, "account-session-seen", &language.moment(session.last_seen_at)),
         address,
     }
 }

@@ -11,7 +11,7 @@ use super::{back, recently, recovery_codes};
 use crate::{
     audit::{Event, What},
     domain::{account::Account, factor::TotpFactor},
-    interaction::{Authenticated, Pending, complete_sign_in},
+    interaction::{Authenticated, Pending, Refusal, complete_sign_in, refuse},
     locale::Argument,
     pages::{Confirm, Fault, Field, FormAction, Instead, Page, Posted, Typed, Visit},
     sign_in::{
@@ -37,6 +37,8 @@ struct TwoStepPage<'a> {
     qr: String,
     secret: String,
     code: Field,
+    /// How to go back without it to the application that asks for it.
+    refusable: Option<String>,
 }
 
 /// What the forms post.
@@ -46,6 +48,9 @@ pub(super) struct Form {
     code: Typed,
     #[serde(default)]
     csrf: String,
+    /// `refuse`: back to the application that asks, without.
+    #[serde(default)]
+    decision: String,
 }
 
 /// `GET /account/two-step`.
@@ -57,9 +62,17 @@ pub(super) async fn show(State(state): State<AppState>, mut visit: Visit) -> Res
 async fn begin(state: &AppState, visit: &mut Visit) -> Result<Response, Instead> {
     let person = recently(state, visit).await?;
     let way = Way::of(visit);
-    let pending = way.pending(state, visit).await?;
+    let pending = of_person(way.pending(state, visit).await?, &person.account)?;
     let factor = enrolment(state, &person.account).await?;
     enrolment_page(state, visit, &way, pending.as_ref(), &person.account, &factor, false)
+}
+
+/// The request, if it waits for this person.
+fn of_person(pending: Option<Pending>, account: &Account) -> Result<Option<Pending>, Instead> {
+    match pending {
+        Some(pending) if pending.subject != Some(account.id) => Err(Fault::Expired.into()),
+        pending => Ok(pending),
+    }
 }
 
 /// The enrolment that waits for its first code; a new one when there is none.
@@ -89,7 +102,9 @@ fn enrolment_page(
 ) -> Result<Response, Instead> {
     let authenticator = open(state, factor, account)?;
     let ui_locales = pending.map_or(&[][..], |pending| &pending.ui_locales);
-    let page = visit.page(ui_locales, FormAction::own());
+    let forms =
+        pending.map_or_else(FormAction::own, |pending| FormAction::answering(&pending.client));
+    let page = visit.page(ui_locales, forms);
     let lead = pending.map_or_else(
         || page.t("totp-lead"),
         |pending| {
@@ -105,6 +120,10 @@ fn enrolment_page(
         qr: authenticator.qr_svg().map_err(|error| Instead::internal(&error))?,
         secret: authenticator.secret_text(),
         code: if failed { code.focus() } else { code },
+        refusable: pending.map(|pending| {
+            let client = Argument::Text(pending.client.display_name());
+            page.with("totp-refuse", &[("client", client)])
+        }),
         page: &page,
     };
     let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -131,7 +150,11 @@ async fn confirm(
     let person = recently(state, visit).await?;
     let account = &person.account;
     let way = Way::of(visit);
-    let pending = way.pending(state, visit).await?;
+    let pending = of_person(way.pending(state, visit).await?, account)?;
+    if let Some(pending) = pending.as_ref().filter(|_| form.decision == "refuse") {
+        let why = Refusal::UnmetAuthentication;
+        return Ok(refuse(state, &visit.context, &visit.jar, &pending.id, why).await?);
+    }
     let factor = enrolment(state, account).await?;
     let id = account.id.to_string();
     let address = visit.context.address();

@@ -181,6 +181,7 @@ totp-qr-label = QR code that holds the key for your authenticator app
 totp-step-text = Cannot scan it? Type this key into the app
 totp-step-code = Enter the six-digit code that the app shows
 totp-submit = Turn on
+totp-refuse = Back to { $client } without it
 totp-already = Two-step sign-in is on already.
 totp-required-lead = { $client } asks for two-step sign-in. Set it up once, and you can go on.
 

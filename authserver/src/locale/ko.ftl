@@ -175,6 +175,7 @@ totp-qr-label = 인증 앱의 키가 담긴 QR 코드
 totp-step-text = 스캔할 수 없나요? 앱에 이 키를 입력하세요
 totp-step-code = 앱에 보이는 6자리 코드를 입력하세요
 totp-submit = 켜기
+totp-refuse = 설정하지 않고 { $client } 앱으로 돌아가기
 totp-already = 2단계 인증이 이미 켜져 있습니다.
 totp-required-lead = { $client }에서 2단계 인증을 요구합니다. 한 번만 설정하면 계속할 수 있습니다.
 

@@ -125,9 +125,15 @@ async fn answer(
     };
     // Anything but a clear yes is a no.
     if form.decision != "allow" {
-        return Ok(
-            refuse(state, &visit.context, &visit.jar, &pending.id, Refusal::AccessDenied).await?
-        );
+        let why = Refusal::AccessDenied;
+        let answer = refuse(state, &visit.context, &visit.jar, &pending.id, why).await?;
+        let to_client = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+        return Ok(match to_client {
+            Some(location) => {
+                onward(state, visit, location, Some(&pending.client), &pending.ui_locales)
+            }
+            None => answer,
+        });
     }
     grant_consent(state, &visit.context, &visit.jar, &pending.id).await?;
     let next = resume_path(&pending.id);

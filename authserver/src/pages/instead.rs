@@ -30,8 +30,6 @@ pub(crate) enum Instead {
     Redirect(String),
     /// An error page.
     Fault(Fault),
-    /// A response that somebody else made.
-    Response(Box<Response>),
 }
 
 /// Why there is an error page.
@@ -178,7 +176,6 @@ impl Instead {
         match self {
             Self::Redirect(location) => visit.redirect(&location),
             Self::Fault(fault) => error(visit, &fault),
-            Self::Response(response) => *response,
         }
     }
 }
@@ -189,7 +186,6 @@ impl IntoResponse for Instead {
         match self {
             Self::Redirect(location) => axum::response::Redirect::to(&location).into_response(),
             Self::Fault(fault) => fault.status().into_response(),
-            Self::Response(response) => *response,
         }
     }
 }

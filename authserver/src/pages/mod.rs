@@ -15,7 +15,7 @@ mod logout;
 mod onward;
 mod visit;
 
-use axum::Router;
+use axum::{Router, response::Response, routing::get};
 
 pub(crate) use self::{
     field::Field,
@@ -28,9 +28,16 @@ pub(crate) use self::{
 };
 use crate::state::AppState;
 
-/// `/consent`, and the files under `/static/`.
+/// `/consent`, the files under `/static/`, and the page for what is not there.
 pub(crate) fn router() -> Router<AppState> {
-    assets::router().merge(consent::router())
+    let nothing = ["/login/{*rest}", "/mfa/{*rest}", "/register/{*rest}", "/account/{*rest}"];
+    nothing.into_iter().fold(assets::router().merge(consent::router()), |router, path| {
+        router.route(path, get(not_found))
+    })
+}
+
+async fn not_found(visit: Visit) -> Response {
+    error(visit, &Fault::NotFound)
 }
 
 #[cfg(test)]

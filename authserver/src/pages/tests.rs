@@ -16,6 +16,7 @@ async fn all(house: &House, language: &'static str) -> Vec<Got> {
         login,
         stranger.get("/register").await,
         stranger.get("/login?request=unknown").await,
+        stranger.get("/account/nothing/here").await,
         stranger.get("/consent?request=%22%3E%3Cscript%3E").await,
         stranger.post("/login", &[]).await,
         stranger.get("/oauth2/authorize?client_id=%3Cscript%3E").await,

@@ -256,6 +256,7 @@ impl Page {
         &self.home
     }
 
+    #[expect(clippy::unused_self, reason = "templates reach functions only through what they hold")]
     pub(crate) fn asset(&self, name: &str) -> String {
         assets::path(name)
     }

@@ -321,7 +321,8 @@ async fn a_second_factor_is_asked_for_alone() {
     browser.sign_in("minjun").await;
     let before = browser.cookie(SSO).expect("a session").to_owned();
     // Without an authenticator the way leads through setting one up, and on.
-    let page = browser.open(&format!("{AUTHORIZE}&acr_values=2fa&claims=%7B%22id_token%22%3A%7B%22acr%22%3A%7B%22essential%22%3Atrue%2C%22values%22%3A%5B%222fa%22%5D%7D%7D%7D")).await;
+    let asking = format!("{AUTHORIZE}&acr_values=2fa");
+    let page = browser.open(&asking).await;
     assert!(page.address.starts_with("/account/two-step?request="), "{}", page.address);
     assert!(page.body.contains("Partner &#38; Sons asks for two-step sign-in"), "{}", page.body);
     let key = page.after(r#"id="key" aria-labelledby="key-label">"#);
@@ -329,6 +330,12 @@ async fn a_second_factor_is_asked_for_alone() {
     let secret = totp_rs::Secret::try_from_base32(key).expect("base32");
     let authenticator = Authenticator::new(&secret, "Haetae", "minjun").expect("valid");
     let code = authenticator.code_at(house.clock.now());
+    // Who will not have one goes back without.
+    let mut unwilling = browser.clone();
+    let other = unwilling.open(&asking).await;
+    let refused = unwilling.submit(&other, &[("decision", "refuse")]).await;
+    let error = "error=unmet_authentication_requirements";
+    assert!(refused.location().contains(error), "{}", refused.location());
     let codes = browser.submit(&page, &[("code", &code)]).await;
     assert_eq!(codes.status, 200);
     assert_eq!(codes.body.matches("<li>").count(), recovery_code::CODES);

@@ -77,8 +77,8 @@ pub(crate) struct Throttled(pub(crate) Duration);
 
 impl Throttled {
     /// Whole seconds to wait, rounded up: the value of `Retry-After`.
-    pub(crate) const fn seconds(self) -> u64 {
-        self.0.as_millis().div_ceil(1000) as u64
+    pub(crate) fn seconds(self) -> u64 {
+        u64::try_from(self.0.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
     }
 }
 
@@ -275,7 +275,7 @@ impl Throttle {
     /// What the script does, here.
     fn count_locally(&self, key: &str, rule: Rule, now: Timestamp) -> Counted {
         let (free, leaks) = rule.limits();
-        let mut counted = Counted::Go;
+        let mut verdict = Counted::Go;
         self.local.entry_by_ref(key).and_compute_with(|entry| {
             let fresh = Counter { count: 0.0, last: now, blocked_until: Timestamp::default() };
             let mut counter = entry
@@ -283,7 +283,7 @@ impl Throttle {
                 .filter(|counter| now.since(counter.last.max(counter.blocked_until)) <= self.window)
                 .unwrap_or(fresh);
             if free.is_some() && now < counter.blocked_until {
-                counted = Counted::Wait(counter.blocked_until.since(now));
+                verdict = Counted::Wait(counter.blocked_until.since(now));
                 return Op::Nop;
             }
             if let (Some(free), true) = (free, leaks) {
@@ -300,7 +300,7 @@ impl Throttle {
             }
             Op::Put(counter)
         });
-        counted
+        verdict
     }
 }
 
