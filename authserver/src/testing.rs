@@ -1,5 +1,5 @@
-//! A whole authserver for the tests: real SQL (PostgreSQL when there is one), a Redis of its own, a clock that the test
-//! moves, and a browser that keeps its cookies.
+//! A whole authserver for the tests: real SQL (PostgreSQL when there is one), a Redis of its own, a clock
+//! that the test moves, and a browser that keeps its cookies.
 
 use std::{
     collections::BTreeMap,

@@ -15,17 +15,27 @@ use crate::domain::account::{Account, AccountId};
 /// A migrated database that goes away with this value.
 pub(crate) struct TestDatabase {
     pub(crate) sql: Sql,
-    pub(crate) url: String,
     _folder: Option<TempDir>,
 }
 
 /// One fresh database of every kind that is there.
 pub(crate) async fn each_database() -> Vec<TestDatabase> {
     let mut databases = vec![sqlite().await];
-    if let Some(server) = postgres_server() {
-        databases.push(postgres(&server).await);
+    if let Some(url) = postgres_url().await {
+        databases.push(TestDatabase { sql: migrated(&url).await, _folder: None });
     }
     databases
+}
+
+/// A schema of one's own on the PostgreSQL server of the tests, if there is one.
+pub(crate) async fn postgres_url() -> Option<String> {
+    let server = postgres_server()?;
+    let schema = format!("test_{}", u128::from_le_bytes(entropy::bytes()));
+    let admin = Database::connect(&server).await.expect("the PostgreSQL server of the tests");
+    admin.execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("a schema");
+    admin.close().await.expect("closed");
+    let mark = if server.contains('?') { '&' } else { '?' };
+    Some(format!("{server}{mark}options=-c%20search_path%3D{schema}"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test asks its environment for a database server")]
@@ -33,19 +43,10 @@ fn postgres_server() -> Option<String> {
     std::env::var("HAETAE_TEST_POSTGRES_URL").ok()
 }
 
-pub(crate) async fn sqlite() -> TestDatabase {
+async fn sqlite() -> TestDatabase {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite:{}", folder.path().join("auth.db").display());
-    TestDatabase { sql: migrated(&url).await, url, _folder: Some(folder) }
-}
-
-async fn postgres(server: &str) -> TestDatabase {
-    let schema = format!("test_{}", u128::from_le_bytes(entropy::bytes()));
-    let admin = Database::connect(server).await.expect("the PostgreSQL server of the tests");
-    admin.execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("a schema");
-    let mark = if server.contains('?') { '&' } else { '?' };
-    let url = format!("{server}{mark}options=-c%20search_path%3D{schema}");
-    TestDatabase { sql: migrated(&url).await, url, _folder: None }
+    TestDatabase { sql: migrated(&url).await, _folder: Some(folder) }
 }
 
 async fn migrated(url: &str) -> Sql {
