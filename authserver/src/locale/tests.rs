@@ -60,28 +60,49 @@ fn every_text_is_found_in_its_own_language() {
     }
 }
 
-#[test]
-fn every_text_that_a_template_or_a_page_names_exists() {
-    let known: BTreeSet<String> = messages(EN).into_iter().map(|(key, _)| key).collect();
-    let mut named = 0;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
-    let mut folders = vec![std::path::PathBuf::from(folder)];
+/// The files of a folder and below.
+fn files(folder: &str) -> Vec<(std::path::PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("templates") {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-                continue;
-            }
-            let source = std::fs::read_to_string(&path).expect("a template");
-            for call in source.split(".t(\"").skip(1).chain(source.split(".with(\"").skip(1)) {
-                let key: String = call.chars().take_while(|c| *c != '"').collect();
-                assert!(known.contains(&key), "{}: {key}", path.display());
-                named += 1;
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                found.push((path, text));
             }
         }
     }
+    found
+}
+
+#[test]
+fn every_text_that_a_template_names_exists() {
+    let known: BTreeSet<String> = messages(EN).into_iter().map(|(key, _)| key).collect();
+    let mut named = 0;
+    for (path, source) in files("templates") {
+        for call in source.split(".t(\"").skip(1) {
+            let key: String = call.chars().take_while(|c| *c != '"').collect();
+            assert!(known.contains(&key), "{}: {key}", path.display());
+            named += 1;
+        }
+    }
     assert!(named > 50, "only {named}");
+}
+
+#[test]
+fn no_text_is_left_over() {
+    let mut sources = files("templates");
+    sources.extend(files("src"));
+    for (key, _) in messages(EN) {
+        // Those are put together: one for each scope, and the two kinds of codes.
+        if ["scope-", "mfa-", "recovery-"].iter().any(|start| key.starts_with(start)) {
+            continue;
+        }
+        let quoted = format!("\"{key}\"");
+        assert!(sources.iter().any(|(_, source)| source.contains(&quoted)), "{key}");
+    }
 }
 
 #[test]

@@ -153,6 +153,9 @@ pub(crate) fn error(mut visit: Visit, fault: &Fault) -> Response {
         Fault::NotFound | Fault::RegistrationClosed => {
             Some((page.t("error-home"), visit.home().to_owned()))
         }
+        Fault::Throttled(_) | Fault::Busy | Fault::Unavailable if visit.is_page() => {
+            Some((page.t("error-retry"), visit.path().to_owned() + &visit.query()))
+        }
         _ => None,
     };
     metrics::counter!("haetae_auth_error_pages_total", "fault" => fault.name()).increment(1);

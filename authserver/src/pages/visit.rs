@@ -69,6 +69,15 @@ impl Visit {
         self.uri.path()
     }
 
+    /// Whether the address can be opened again as a page, after a form that was posted there.
+    pub(super) fn is_page(&self) -> bool {
+        let path = self.path();
+        ["/login", "/mfa", "/register", "/consent", "/account"].iter().any(|page| {
+            path.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }) && !path.ends_with("/end")
+            && !path.ends_with("/revoke")
+    }
+
     /// The start page of the installation.
     pub(crate) fn home(&self) -> &str {
         &self.home

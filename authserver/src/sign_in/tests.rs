@@ -394,6 +394,7 @@ async fn without_redis_a_sign_in_is_told_to_come_back() {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.fields.contains_key("retry-after"));
     assert!(answer.body.contains("Not available just now"));
+    assert!(answer.body.contains(r#"<a class="button full" href="/login">Try again</a>"#));
 }
 
 #[tokio::test]
