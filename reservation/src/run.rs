@@ -163,6 +163,7 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
         hold: HoldPolicy { duration: *settings.hold },
         partitions: settings.partitions.max(1),
         origin: config.public_origin(),
+        login_origin: origin_of(&config.issuer()),
         shutdown: shutdown.clone(),
     };
     let router = http::router(parts.into());
@@ -247,6 +248,12 @@ fn issuer_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys
     // The network between the services is trusted as every request on it is.
     let options = FetchOptions { plain_http: true, ..FetchOptions::default() };
     Ok(IssuerKeys::fetched(url, options, Arc::clone(clock))?)
+}
+
+/// Scheme, host and port of an address.
+fn origin_of(address: &str) -> String {
+    url::Url::parse(address)
+        .map_or_else(|_| "'self'".to_owned(), |url| url.origin().ascii_serialization())
 }
 
 /// Whoever listens on all addresses is reached on this machine's own.

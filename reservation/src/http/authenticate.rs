@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    http::request::Parts,
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use haetae_base::{clock::Timestamp, problem::Problem};
 use haetae_keys::verify::{NoRevocations, Verifier};
 use http::header;
@@ -82,10 +79,6 @@ impl Authenticate for TokenVerifier {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Arc<Identity>);
 
-/// The caller of a request that anybody may make.
-#[derive(Clone, Debug)]
-pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
-
 impl Caller {
     pub(crate) fn subject(&self) -> &str {
         &self.0.subject
@@ -114,25 +107,6 @@ impl FromRequestParts<ApiState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         find(parts, state).await?.ok_or_else(|| error::unauthorized(None))
-    }
-}
-
-impl OptionalFromRequestParts<ApiState> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &ApiState,
-    ) -> Result<Option<Self>, ApiError> {
-        find(parts, state).await
-    }
-}
-
-impl FromRequestParts<ApiState> for MaybeCaller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        find(parts, state).await.map(Self)
     }
 }
 

@@ -186,10 +186,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub(super) async fn no_route() -> ApiError {
-    ApiError::not_found()
-}
-
 /// The router adds `Allow` (RFC 9110 15.5.6).
 pub(super) async fn no_method(request: Request) -> Response {
     let problem = Problem::new(

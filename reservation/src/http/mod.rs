@@ -24,14 +24,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use self::{
-    authenticate::{Caller, MaybeCaller, scope},
+    authenticate::{Caller, scope},
     cursor::Cursor,
     error::ApiError,
     events::{EventStreams, stream_of},
     extract::id_or_not_found,
     idempotency_key::fingerprint,
-    reservations::{MAX_NOTE, MAX_REASON, MAX_TOKEN},
-    state::{decider_of, Browsed},
+    reservations::{MAX_NOTE, MAX_REASON, MAX_TOKEN, decide_cancel, decide_confirm, find_own},
+    state::decider_of,
 };
 pub use self::{
     authenticate::{Authenticate, AuthenticateError, Identity, TokenVerifier},
@@ -60,7 +60,7 @@ pub fn router(state: ApiState) -> Router {
     );
     api.merge(crate::page::router())
         .route("/healthz", get(async || "ok\n"))
-        .fallback(error::no_route)
+        .fallback(crate::page::no_page)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -34,6 +34,8 @@ pub struct ApiState {
     pub partitions: u16,
     /// The public origin, such as `https://reserve.example`.
     pub origin: Arc<str>,
+    /// The issuer's origin, where signing out leads.
+    pub login_origin: Arc<str>,
     /// Whether to stop.
     pub shutdown: Shutdown,
     pub(crate) recent: Recent,
@@ -84,6 +86,8 @@ pub struct ApiParts {
     pub partitions: u16,
     /// The public origin.
     pub origin: String,
+    /// The issuer's origin.
+    pub login_origin: String,
     /// Whether to stop.
     pub shutdown: Shutdown,
 }
@@ -100,6 +104,7 @@ impl From<ApiParts> for ApiState {
             hold: parts.hold,
             partitions: parts.partitions,
             origin: parts.origin.into(),
+            login_origin: parts.login_origin.into(),
             shutdown: parts.shutdown,
             recent: Recent::new(),
             streams: EventStreams::default(),
