@@ -53,11 +53,14 @@ impl Issuer {
             }
             let status = *served.status.lock().expect("lock");
             let body = served.body.lock().expect("lock").clone();
-            (status, [("location", "/jwks")], body).into_response()
+            (status, [("location", "/elsewhere")], body).into_response()
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        let app = Router::new().route("/jwks", get(answer));
+        let elsewhere = state.body.lock().expect("lock").clone();
+        let app = Router::new()
+            .route("/jwks", get(answer))
+            .route("/elsewhere", get(async move || elsewhere));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self {
             url: format!("http://{address}/jwks").parse().expect("a URL"),
@@ -207,18 +210,26 @@ async fn keys_outlive_an_outage_for_a_day_and_no_longer() {
     let issuer = Issuer::start(&signer).await;
     let keys = issuer.keys();
     keys.refresh().await.expect("fetches");
-    for (status, body) in [
-        (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-        (StatusCode::FOUND, String::new()),
-        (StatusCode::OK, "<html>".to_owned()),
-        (StatusCode::OK, r#"{"keys":[]}"#.to_owned()),
-        (StatusCode::OK, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}"#.to_owned()),
-        (StatusCode::OK, r#"{"keys":[1]}"#.to_owned()),
-        (StatusCode::OK, format!(r#"{{"keys":[],"pad":"{}"}}"#, "x".repeat(300_000))),
-    ] {
+    let good = serde_json::to_string(&signer.jwks()).expect("json");
+    let padded = good.replacen('{', &format!(r#"{{"pad":"{}","#, "x".repeat(300_000)), 1);
+    let cases = [
+        (StatusCode::INTERNAL_SERVER_ERROR, good.as_str(), "the answer is 500"),
+        (StatusCode::FOUND, "", "the answer is 302"),
+        (StatusCode::OK, "<html>", "not a JWKS"),
+        (StatusCode::OK, r#"{"keys":[]}"#, "no key that can be used"),
+        (
+            StatusCode::OK,
+            r#"{"keys":[{"kty":"oct","k":"AA","kid":"a"}]}"#,
+            "no key that can be used",
+        ),
+        (StatusCode::OK, r#"{"keys":[1]}"#, "not a JWKS"),
+        (StatusCode::OK, &padded, "longer than"),
+    ];
+    for (status, body, why) in cases {
         issuer.answer(status);
-        issuer.publish(&body);
-        assert!(keys.refresh().await.is_err(), "{status} {body:.40}");
+        issuer.publish(body);
+        let error = keys.refresh().await.expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
         assert_eq!(decode_for_tests(&token(&signer), &keys).await, Ok(()));
     }
     issuer.clock.advance(24 * 3600 * SECOND);

@@ -145,6 +145,9 @@ impl World {
                 "one active, not none, not two"
             );
             assert!(self.in_state(algorithm, KeyState::Upcoming) == 1, "one upcoming");
+            let begun =
+                |key: &StoredKey| key.state != KeyState::Active || key.activate_at <= self.now;
+            assert!(self.keys.iter().all(begun), "an active key has begun to sign");
             let signing = self.signing(algorithm).expect("one signs");
             assert!(!signing.sealed_private.is_empty(), "the key that signs has its private half");
             let known_for = self.now.since(signing.created_at);
