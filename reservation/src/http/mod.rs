@@ -16,9 +16,6 @@ mod reservations;
 mod shapes;
 mod state;
 
-#[cfg(test)]
-mod tests;
-
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -22,6 +22,7 @@ use super::{
     idempotency_key,
     inventory::limit,
     prefer::Preference,
+    request_id,
     shapes::{ReservationPage, ReservationShape},
 };
 use crate::{
@@ -237,6 +238,10 @@ async fn answer_and_keep(
             let problem = refusal_problem(refusal)
                 .with("id", id.to_string())
                 .with("reservation_status", record.status.as_str());
+            let problem = match request_id::current() {
+                Some(request) => problem.request_id(request),
+                None => problem,
+            };
             Answer { status: 409, body: problem.to_json() }
         }
         _ => {

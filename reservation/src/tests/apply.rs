@@ -15,7 +15,7 @@ async fn a_batch_holds_what_there_is_and_rejects_the_rest() {
         let mut work = Vec::new();
         for _ in 0..5 {
             let id = bench.accept(&[(item, 1)], None).await;
-            let partition = crate::domain::fence::Partition::of(item, PARTITIONS);
+            let partition = Partition::of(item, PARTITIONS);
             work.push(Work { id, partition, answer: None });
         }
         let fences: HashMap<_, _> = bench.own_all(PARTITIONS, "a").await.into_iter().collect();

@@ -1,4 +1,11 @@
 //! The crate against real databases and a real Redis. Each test has its own of everything.
 
+mod api;
 mod apply;
 pub(crate) mod bench;
+mod crashes;
+mod import;
+mod oversell;
+mod random_operations;
+pub(crate) mod stand;
+mod workers;

@@ -1,0 +1,410 @@
+//! The API over HTTP, with everything behind it.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::json;
+
+use super::stand::{CUSTOMER, OTHER, SELLER, Stand, basket, history, send};
+
+#[tokio::test]
+async fn reserves_confirms_and_cancels() {
+    for stand in Stand::each().await {
+        let item = stand
+            .post("/api/v1/inventory", SELLER, &json!({"name": "A room", "quantity": 3,
+                "price": {"amount_minor": 1000, "currency": "KRW"}}))
+            .await;
+        assert_eq!(item.status, 201, "{}", item.text);
+        let id = item.json()["id"].as_str().expect("an id").to_owned();
+        assert!(item.header("location").ends_with(&id));
+        // At once.
+        let accepted = stand.reserve(&basket(&[(&id, 1), (&id, 1)]), 0).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.text);
+        let first = accepted.json();
+        assert_eq!(first["status"], "pending");
+        assert_eq!(first["items"], json!([{"inventory_id": id, "quantity": 2}]), "merged");
+        assert_eq!(first["total"], json!({"amount_minor": 2000, "currency": "KRW"}));
+        let first = first["id"].as_str().expect("an id").to_owned();
+        assert_eq!(accepted.header("location"), format!("/api/v1/reservations/{first}"));
+        let held = stand.settled(&first, &["held"]).await;
+        assert!(held["hold_expires_at"].as_str().expect("an end").ends_with('Z'));
+        // Waiting for it.
+        let second = stand.reserve(&basket(&[(&id, 1)]), 20).await;
+        assert_eq!(second.status, 201, "{}", second.text);
+        assert_eq!(second.header("preference-applied"), "wait=20");
+        assert_eq!(second.json()["status"], "held");
+        let third = stand.reserve(&basket(&[(&id, 1)]), 20).await.problem(409, "not-enough-stock");
+        assert_eq!(third["available"], 0);
+        // Confirming.
+        let confirm = format!("/api/v1/reservations/{first}/confirm");
+        let confirmed =
+            send(stand.request("POST", &confirm, CUSTOMER).header("Prefer", "wait=20")).await;
+        assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+        assert_eq!(history(&confirmed.json()), ["pending", "held", "confirmed"]);
+        assert_eq!(send(stand.request("POST", &confirm, CUSTOMER)).await.status, 200, "again");
+        // Cancelling.
+        let cancel = format!("/api/v1/reservations/{first}/cancel");
+        let request = stand.request("POST", &cancel, CUSTOMER).header("Prefer", "wait=20");
+        let cancelled = send(request.json(&json!({"reason": "rain"}))).await;
+        assert_eq!(cancelled.status, 200, "{}", cancelled.text);
+        let states = ["pending", "held", "confirmed", "cancelling", "cancelled"];
+        assert_eq!(history(&cancelled.json()), states);
+        assert_eq!(cancelled.json()["history"][3]["reason"], "rain");
+        send(stand.request("POST", &confirm, CUSTOMER)).await.problem(409, "reservation-state");
+        let item = stand.get(&format!("/api/v1/inventory/{id}"), "").await.json();
+        assert_eq!((item["available"].as_u64(), item["held"].as_u64()), (Some(2), Some(1)));
+    }
+}
+
+#[tokio::test]
+async fn pays_and_gives_back() {
+    for stand in Stand::each().await {
+        let item = stand.bench.priced_item(10, Some(500)).await;
+        let with = |token: &str| {
+            let mut body = basket(&[(&item.to_string(), 2)]);
+            body["payment"] = json!({"token": token});
+            body
+        };
+        for token in ["tok_ok", "tok_timeout", "tok_flaky", "tok_visa"] {
+            let paid = stand.reserve(&with(token), 20).await;
+            assert_eq!(paid.status, 201, "{token}: {}", paid.text);
+            assert_eq!(paid.json()["payment"]["status"], "captured");
+            let id = paid.json()["id"].as_str().expect("an id").to_owned();
+            let cancel = format!("/api/v1/reservations/{id}/cancel");
+            stand.post(&cancel, CUSTOMER, &json!({})).await;
+            let cancelled = stand.settled(&id, &["cancelled"]).await;
+            assert_eq!(cancelled["payment"]["status"], "refunded");
+        }
+        for token in ["tok_declined", "tok_capture_refused", "card"] {
+            let refused = stand.reserve(&with(token), 20).await;
+            let problem = refused.problem(409, "payment-refused");
+            let id = problem["id"].as_str().expect("an id");
+            let failed = stand.get(&format!("/api/v1/reservations/{id}"), CUSTOMER).await.json();
+            assert_eq!(history(&failed), ["pending", "held", "failed"]);
+        }
+        assert_eq!(stand.bench.stock(item).await.available(), 10);
+        // Held first, paid when confirmed.
+        let held = stand.reserve(&basket(&[(&item.to_string(), 1)]), 20).await.json();
+        let id = held["id"].as_str().expect("an id");
+        let confirm = format!("/api/v1/reservations/{id}/confirm");
+        let request = stand.request("POST", &confirm, CUSTOMER).header("Prefer", "wait=20");
+        let confirmed = send(request.json(&json!({"payment": {"token": "tok_ok"}}))).await;
+        assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+        assert_eq!(confirmed.json()["payment"]["status"], "captured");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_never_answers_ends_with_an_administrator() {
+    for stand in Stand::each().await {
+        let item = stand.bench.priced_item(1, Some(500)).await;
+        let mut body = basket(&[(&item.to_string(), 1)]);
+        body["payment"] = json!({"token": "tok_broken"});
+        let accepted = stand.reserve(&body, 0).await.json();
+        let id = accepted["id"].as_str().expect("an id").to_owned();
+        let stuck = stand.settled(&id, &["attention"]).await;
+        assert_eq!(history(&stuck), ["pending", "held", "attention"]);
+        assert_eq!(stand.bench.stock(item).await.held(), 1, "nobody else gets it meanwhile");
+        let cancel = format!("/api/v1/reservations/{id}/cancel");
+        stand.post(&cancel, CUSTOMER, &json!({})).await.problem(409, "reservation-state");
+        // An administrator sees it and decides.
+        let admin = "usr_admin:reservations:read+reservations:write+inventory:write";
+        let list = stand.get("/api/v1/reservations?status=attention", admin).await.json();
+        assert_eq!(list["items"][0]["id"], id.as_str());
+        assert_eq!(stand.post(&cancel, admin, &json!({})).await.status, 202);
+        let stuck = stand.settled(&id, &["attention", "cancelled"]).await;
+        assert_eq!(history(&stuck)[..4], ["pending", "held", "attention", "cancelling"]);
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_one_request() {
+    for stand in Stand::each().await {
+        let item = stand.bench.item(10).await.to_string();
+        let body = basket(&[(&item, 1)]);
+        let request = stand.request("POST", "/api/v1/reservations", CUSTOMER);
+        send(request.json(&body)).await.problem(400, "idempotency-key-missing");
+        for wait in [0, 20] {
+            let key = format!("key-{wait}");
+            let first = stand.reserve_as(CUSTOMER, &key, &body, wait).await;
+            assert!(first.status < 300, "{}", first.text);
+            let again = stand.reserve_as(CUSTOMER, &key, &body, wait).await;
+            assert_eq!((again.status, &again.text), (first.status, &first.text));
+            assert_eq!(again.header("location"), first.header("location"));
+            let other = stand.reserve_as(CUSTOMER, &key, &basket(&[(&item, 2)]), wait).await;
+            other.problem(422, "idempotency-key-reused");
+            let theirs = stand.reserve_as(OTHER, &key, &body, wait).await;
+            assert!(theirs.status < 300);
+            assert_ne!(theirs.json()["id"], first.json()["id"]);
+        }
+        // Many at once: one reservation, and the others wait or get the same.
+        let answers = futures::future::join_all(
+            (0..16).map(|_| stand.reserve_as(CUSTOMER, "same", &body, 0)),
+        )
+        .await;
+        let mut ids = std::collections::BTreeSet::new();
+        for answer in answers {
+            if answer.status == 409 {
+                answer.problem(409, "idempotency-key-running");
+            } else {
+                assert_eq!(answer.status, 202);
+                ids.insert(answer.json()["id"].to_string());
+            }
+        }
+        assert_eq!(ids.len(), 1);
+        // What was refused is not remembered: mended, it goes through under the same key.
+        let wrong = json!({"items": []});
+        stand.reserve_as(CUSTOMER, "mended", &wrong, 0).await.problem(422, "invalid-field");
+        assert_eq!(stand.reserve_as(CUSTOMER, "mended", &body, 0).await.status, 202);
+        // What could not be had is an outcome like any other.
+        let much = basket(&[(&item, 100)]);
+        let first = stand.reserve_as(CUSTOMER, "much", &much, 20).await;
+        let problem = first.problem(409, "not-enough-stock");
+        let again = stand.reserve_as(CUSTOMER, "much", &much, 20).await;
+        assert_eq!(again.json()["id"], problem["id"]);
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_its_field() {
+    let stand = Stand::each().await.remove(0);
+    let item = stand.bench.item(10).await.to_string();
+    let line = |quantity: serde_json::Value| {
+        json!({"items": [{"inventory_id": item, "quantity": quantity}]})
+    };
+    for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null), json!(10_001)] {
+        let problem = stand.reserve(&line(quantity), 0).await.problem(422, "invalid-field");
+        assert_eq!(problem["errors"][0]["field"], "/items/0/quantity", "{problem}");
+    }
+    let mut long = line(json!(1));
+    long["note"] = "x".repeat(501).into();
+    stand.reserve(&long, 0).await.problem(422, "invalid-field");
+    let mut extra = line(json!(1));
+    extra["admin"] = true.into();
+    stand.reserve(&extra, 0).await.problem(422, "invalid-field");
+    let unknown = basket(&[("inv_01ARZ3NDEKTSV4RRFFQ69G5FAV", 1)]);
+    stand.reserve(&unknown, 20).await.problem(422, "unknown-item");
+    let post = |body: &'static str, media: &'static str| {
+        let request = stand.request("POST", "/api/v1/reservations", CUSTOMER);
+        send(request.header("Idempotency-Key", "k").header("Content-Type", media).body(body))
+    };
+    post("{", "application/json").await.problem(400, "malformed-body");
+    post("{} {}", "application/json").await.problem(422, "invalid-field");
+    post("{}", "text/plain").await.problem(415, "unsupported-media-type");
+    let huge = stand.request("POST", "/api/v1/reservations", CUSTOMER);
+    let huge = huge.header("Idempotency-Key", "k").json(&json!({"note": "x".repeat(1_000_000)}));
+    send(huge).await.problem(413, "body-too-large");
+    for path in ["/api/v1/nothing", "/api/v1/inventory/x", "/api/v1/reservations/%FF"] {
+        stand.get(path, CUSTOMER).await.problem(404, "not-found");
+    }
+    for query in ["limit=0", "limit=-1", "limit=x", "limit=101", "cursor=forged"] {
+        let path = format!("/api/v1/inventory?{query}");
+        stand.get(&path, "").await.problem(400, "invalid-parameter");
+    }
+    let wrong = send(stand.request("PUT", "/api/v1/inventory", CUSTOMER)).await;
+    wrong.problem(405, "method-not-allowed");
+    assert!(wrong.header("allow").contains("POST"), "{wrong:?}");
+    let nobody = stand.get("/api/v1/reservations", "").await;
+    nobody.problem(401, "unauthenticated");
+    assert!(!nobody.header("www-authenticate").contains("error="));
+    let stranger = stand.get("/api/v1/reservations", "forged").await;
+    stranger.problem(401, "unauthenticated");
+    assert!(stranger.header("www-authenticate").contains("invalid_token"));
+    let weak = stand.post("/api/v1/inventory", CUSTOMER, &json!({"name": "x", "quantity": 1})).await;
+    weak.problem(403, "insufficient-scope");
+    assert!(weak.header("www-authenticate").contains("inventory:write"));
+}
+
+#[tokio::test]
+async fn stock_is_edited_under_its_version() {
+    for stand in Stand::each().await {
+        let id = stand.bench.item(5).await;
+        let path = format!("/api/v1/inventory/{id}");
+        let read = stand.get(&path, "").await;
+        let tag = read.header("etag").to_owned();
+        assert_eq!(tag, "\"1\"");
+        let change = |tag: &str, body: serde_json::Value| {
+            let request = stand.request("PATCH", &path, SELLER);
+            let request = if tag.is_empty() { request } else { request.header("If-Match", tag) };
+            send(request.json(&body))
+        };
+        change("", json!({"name": "b"})).await.problem(428, "precondition-required");
+        change("1", json!({"name": "b"})).await.problem(400, "invalid-parameter");
+        change("W/\"1\"", json!({"name": "b"})).await.problem(412, "stale-version");
+        let changed = change(&tag, json!({"name": "b", "quantity": 6, "sku": "B-1"})).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        assert_eq!(changed.header("etag"), "\"2\"");
+        let stale = change(&tag, json!({"name": "c"})).await.problem(412, "stale-version");
+        assert_eq!(stale["version"], 2);
+        let known = stand.request("GET", &path, "").header("If-None-Match", "\"2\"");
+        assert_eq!(send(known).await.status, 304);
+        // A reservation changes what the item says, so it changes its tag.
+        assert_eq!(stand.reserve(&basket(&[(&id.to_string(), 4)]), 20).await.status, 201);
+        let after = stand.get(&path, "").await;
+        assert_eq!(after.header("etag"), "\"3\"");
+        assert_eq!(after.json()["available"], 2);
+        change("*", json!({"quantity": 3})).await.problem(409, "quantity-in-use");
+        let less = change("*", json!({"quantity": 4, "sku": null})).await.json();
+        assert_eq!((less["available"].as_u64(), less.get("sku")), (Some(0), None));
+        let body = json!({"name": "x", "quantity": 1, "sku": "SAME"});
+        assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
+        stand.post("/api/v1/inventory", SELLER, &body).await.problem(409, "sku-taken");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_paged_and_searched() {
+    for stand in Stand::each().await {
+        for number in 0..7 {
+            let body = json!({"name": format!("Flight UA{number} EWR→IAH"), "quantity": 1,
+                "attributes": {"carrier": "United"}});
+            assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
+        }
+        let body = json!({"name": "서울역 한옥 스테이", "quantity": 1});
+        assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
+        let mut names = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/v1/inventory?q=ewr%20unit&limit=3&cursor={cursor}");
+            let page = stand.get(&path, "").await.json();
+            let items = page["items"].as_array().expect("items");
+            names.extend(items.iter().map(|item| item["name"].to_string()));
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(names.len(), 7, "{names:?}");
+        names.dedup();
+        assert_eq!(names.len(), 7, "{names:?}");
+        for (search, found) in
+            [("서울", 1), ("ua3", 1), ("3", 0), ("' OR 1=1 --", 0), ("*", 0), ("NEAR(", 0)]
+        {
+            let request = stand.request("GET", "/api/v1/inventory", "").query(&[("q", search)]);
+            let page = send(request).await.json();
+            assert_eq!(page["items"].as_array().expect("items").len(), found, "{search}: {page}");
+        }
+        // A cursor of another list.
+        let path = format!("/api/v1/inventory?q=iah&cursor={cursor}");
+        stand.get(&path, "").await.problem(400, "invalid-parameter");
+    }
+}
+
+#[tokio::test]
+async fn anothers_reservation_is_not_there() {
+    for stand in Stand::each().await {
+        let item = stand.bench.item(5).await.to_string();
+        let mine = stand.reserve(&basket(&[(&item, 1)]), 20).await.json();
+        let id = mine["id"].as_str().expect("an id");
+        for path in [format!("/api/v1/reservations/{id}"), format!("/api/v1/reservations/{id}/events")] {
+            stand.get(&path, OTHER).await.problem(404, "not-found");
+        }
+        for verb in ["confirm", "cancel"] {
+            let path = format!("/api/v1/reservations/{id}/{verb}");
+            stand.post(&path, OTHER, &json!({})).await.problem(404, "not-found");
+        }
+        let theirs = stand.get("/api/v1/reservations", OTHER).await.json();
+        assert_eq!(theirs, json!({"items": [], "next_cursor": null}));
+        let held = stand.get("/api/v1/reservations?status=held&limit=1", CUSTOMER).await.json();
+        assert_eq!(held["items"][0]["id"], id);
+        assert_eq!(stand.get("/api/v1/reservations?status=failed", CUSTOMER).await.json()["items"], json!([]));
+        stand.get("/api/v1/reservations?status=lost", CUSTOMER).await.problem(400, "invalid-parameter");
+    }
+}
+
+#[tokio::test]
+async fn events_are_followed_and_resumed() {
+    for stand in Stand::each().await {
+        let item = stand.bench.item(5).await.to_string();
+        let accepted = stand.reserve(&basket(&[(&item, 1)]), 0).await.json();
+        let id = accepted["id"].as_str().expect("an id").to_owned();
+        let path = format!("/api/v1/reservations/{id}/events");
+        let follow = async |last: Option<&str>| {
+            let mut request = stand.request("GET", &path, CUSTOMER);
+            if let Some(last) = last {
+                request = request.header("Last-Event-ID", last);
+            }
+            request.send().await.expect("a stream")
+        };
+        let first = follow(None).await;
+        assert_eq!(first.headers()["content-type"], "text/event-stream");
+        let mut stream = first.bytes_stream();
+        let mut text = String::new();
+        while !text.contains("\"held\"") {
+            let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await;
+            let chunk = chunk.expect("in time").expect("more").expect("bytes");
+            text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+        assert!(text.contains("\"pending\""), "{text}");
+        drop(stream);
+        let last = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("id: ").or_else(|| line.strip_prefix("id:")))
+            .next_back()
+            .expect("an id")
+            .trim()
+            .to_owned();
+        // What happens while nobody listens.
+        let cancel = format!("/api/v1/reservations/{id}/cancel");
+        stand.post(&cancel, CUSTOMER, &json!({})).await;
+        stand.settled(&id, &["cancelled"]).await;
+        let rest = follow(Some(&last)).await.text().await.expect("it ends by itself");
+        let data: Vec<serde_json::Value> = rest
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .map(|line| serde_json::from_str(line).expect("json"))
+            .collect();
+        let states: Vec<_> = data.iter().map(|event| event["status"].as_str()).collect();
+        assert_eq!(states, [Some("cancelling"), Some("cancelled")], "{rest}");
+        let end = rest.lines().filter_map(|line| line.strip_prefix("id:")).next_back();
+        let over = follow(Some(end.expect("an id").trim())).await;
+        assert_eq!(over.status(), 204, "nothing follows");
+        let wrong = follow(Some("x")).await;
+        assert_eq!(wrong.status(), 400);
+    }
+}
+
+#[tokio::test]
+async fn items_come_in_over_http() {
+    for stand in Stand::each().await {
+        let import = |body: &'static str, query: &str| {
+            let path = format!("/api/v1/inventory/import{query}");
+            let request = stand.request("POST", &path, SELLER);
+            send(request.header("Content-Type", "application/x-ndjson").body(body))
+        };
+        let file = "{\"sku\":\"a\",\"name\":\"A\",\"quantity\":1}\n\n{\"name\":\"\",\"quantity\":1}\n{\"name\":\"C\",\"quantity\":2}\n";
+        let refused = import(file, "").await.problem(422, "bad-lines");
+        assert_eq!(refused["lines"][0]["line"], 3);
+        let done = import(file, "?skip_bad=true").await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        assert_eq!((done.json()["created"].as_u64(), done.json()["skipped_count"].as_u64()), (Some(2), Some(1)));
+        let list = stand.get("/api/v1/inventory", "").await.json();
+        assert_eq!(list["items"].as_array().expect("items").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_description_names_every_path() {
+    let stand = Stand::each().await.remove(0);
+    let description = stand.get("/api/v1/openapi.json", "").await.json();
+    let paths: Vec<_> = description["paths"].as_object().expect("paths").keys().cloned().collect();
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/inventory",
+            "/api/v1/inventory/import",
+            "/api/v1/inventory/{id}",
+            "/api/v1/reservations",
+            "/api/v1/reservations/{id}",
+            "/api/v1/reservations/{id}/cancel",
+            "/api/v1/reservations/{id}/confirm",
+            "/api/v1/reservations/{id}/events",
+        ]
+    );
+    let text = description.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("a name");
+        assert!(!description["components"]["schemas"][name].is_null(), "{name} is not described");
+    }
+    assert!(text.contains("Idempotency-Key") && text.contains("bearer"));
+}

@@ -1,0 +1,111 @@
+//! Workers: several at once, Redis that is lost or wiped, holds that run out.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    bench::{Bench, POLICY},
+    stand::{Stand, basket, history},
+};
+use crate::{apply_batch::Policy, domain::hold::HoldPolicy};
+
+#[tokio::test]
+async fn several_workers_share_and_one_may_leave() {
+    for mut stand in Stand::each().await {
+        stand.work().await;
+        stand.work().await;
+        let mut items = Vec::new();
+        for _ in 0..8 {
+            items.push(stand.bench.item(30).await.to_string());
+        }
+        for round in 0..3 {
+            let answers = futures::future::join_all((0..40).map(|number| {
+                let (first, second) = (&items[number % 8], &items[(number * 3 + 1) % 8]);
+                let body = if first == second {
+                    basket(&[(first, 1)])
+                } else {
+                    basket(&[(first, 1), (second, 1)])
+                };
+                let stand = &stand;
+                async move { stand.reserve(&body, 25).await }
+            }))
+            .await;
+            for answer in answers {
+                assert!([201, 409].contains(&answer.status), "round {round}: {}", answer.text);
+            }
+            if round < 2 {
+                stand.dismiss().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_redis_it_is_accepted_and_done_when_redis_is_back() {
+    for mut stand in Stand::each().await {
+        let item = stand.bench.item(30).await.to_string();
+        assert_eq!(stand.reserve(&basket(&[(&item, 1)]), 20).await.status, 201);
+        stand.redis.stop();
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            let accepted = stand.reserve(&basket(&[(&item, 1)]), 0).await;
+            assert_eq!(accepted.status, 202, "{}", accepted.text);
+            ids.push(accepted.json()["id"].as_str().expect("an id").to_owned());
+        }
+        stand.redis.start_again();
+        for id in &ids {
+            stand.settled(id, &["held"]).await;
+        }
+        assert_eq!(stand.bench.stock(item.parse().expect("an id")).await.held(), 6);
+    }
+}
+
+#[tokio::test]
+async fn a_wiped_redis_loses_nothing() {
+    for bench in Bench::each().await {
+        let mut stand = Stand::on(bench, POLICY).await;
+        let item = stand.bench.item(30).await.to_string();
+        let mut ids = Vec::new();
+        for _ in 0..10 {
+            let accepted = stand.reserve(&basket(&[(&item, 1)]), 0).await;
+            assert_eq!(accepted.status, 202, "{}", accepted.text);
+            ids.push(accepted.json()["id"].as_str().expect("an id").to_owned());
+        }
+        stand.redis.wipe();
+        stand.work().await;
+        for id in &ids {
+            stand.settled(id, &["held"]).await;
+        }
+        // And once more under a worker that runs.
+        stand.redis.wipe();
+        let after = stand.reserve(&basket(&[(&item, 1)]), 20).await;
+        assert_eq!(after.status, 201, "{}", after.text);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_runs_out_unless_it_is_being_paid() {
+    let policy =
+        Policy { hold: HoldPolicy { duration: Duration::from_millis(1200) }, ..POLICY };
+    for bench in Bench::each().await {
+        let mut stand = Stand::on(bench, policy).await;
+        stand.work_as(policy, Duration::from_millis(1500)).await;
+        let item = stand.bench.priced_item(2, Some(100)).await;
+        let waits = stand.reserve(&basket(&[(&item.to_string(), 1)]), 20).await.json();
+        let mut body = basket(&[(&item.to_string(), 1)]);
+        // Authorizing and capturing take three seconds together, longer than the hold.
+        body["payment"] = json!({"token": "tok_ok"});
+        let pays = stand.reserve(&body, 20).await;
+        assert_eq!(pays.status, 201, "{}", pays.text);
+        assert_eq!(history(&pays.json()), ["pending", "held", "confirmed"]);
+        let id = waits["id"].as_str().expect("an id");
+        let expired = stand.settled(id, &["expired"]).await;
+        assert_eq!(history(&expired), ["pending", "held", "expired"]);
+        let confirm = format!("/api/v1/reservations/{id}/confirm");
+        let late = stand.post(&confirm, super::stand::CUSTOMER, &json!({})).await;
+        late.problem(409, "reservation-state");
+        let stock = stand.bench.stock(item).await;
+        assert_eq!((stock.available(), stock.held(), stock.sold()), (1, 0, 1));
+    }
+}
