@@ -291,7 +291,8 @@ async fn a_session_is_refreshed_once() {
 
 /// How many refresh grants the authserver has answered.
 async fn refreshes(stack: &Stack) -> f64 {
-    let total = stack.metric(Role::Auth, "haetae_auth_token_requests_total", "refresh_token").await;
+    let total =
+        stack.metric(Role::Auth, "haetae_auth_token_responses_total", "refresh_token").await;
     assert!(total >= 0.0);
     total
 }

@@ -277,7 +277,7 @@ async fn looks_after_users_clients_and_sessions() {
 
 #[tokio::test]
 async fn keys_rotate_without_anybody_noticing() {
-    let shop = Shop::open(Options::default()).await;
+    let shop = Shop::open(Options::default().set("KEYS__OVERLAP", "5s")).await;
     let kid = |token: &str| Token::read(token).header["kid"].as_str().unwrap().to_owned();
     let before = kid(&shop.tokens.access_token);
     let listed = shop.stack.cli(&["keys", "list"]).await.ok();

@@ -307,8 +307,9 @@ async fn a_partner_asks_for_consent_once() {
     let demo = stack.demo().user("demo").clone();
     let asked = async |agent: &Agent| {
         let request = partner.request("openid profile reservations:read", &[]);
-        let page = agent.open(&request.url).await;
-        page.form_to("consent").is_some()
+        let page = agent.get(&request.url).await;
+        let ours = |url: &url::Url| url.as_str().starts_with(&partner.redirect_uri);
+        agent.follow(page, ours).await.form_to("consent").is_some()
     };
     let scope = "openid profile reservations:read";
     partner.sign_in_with(&agent, &demo, None, scope).await;

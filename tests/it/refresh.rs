@@ -113,8 +113,10 @@ async fn an_idle_family_expires() {
 
 #[tokio::test]
 async fn a_cached_token_dies_with_its_expiry() {
-    let options =
-        Options::default().set("AUTH__TOKENS__ACCESS", "3s").set("AUTH__TOKENS__LEEWAY", "0s");
+    let options = Options::default()
+        .set("AUTH__TOKENS__ACCESS", "3s")
+        .set("AUTH__TOKENS__LEEWAY", "0s")
+        .set("GATEWAY__BROWSER__REFRESH_BEFORE", "1s");
     let shop = Shop::open(options).await;
     let tokens = oidc::tokens(&shop.mobile.refresh(refresh_token(&shop.tokens)).await);
     let caller = Api::bearer(&shop.stack, &tokens.access_token);

@@ -114,13 +114,13 @@ impl Agent {
         self.follow(page, |_| false).await
     }
 
-    /// Follows redirects until a page, or until `stop` says so of the next address.
+    /// Follows redirects, also those by a page (`<meta http-equiv="refresh">`), until a page that stays, or
+    /// until `stop` says so of the next address.
     pub async fn follow(&self, mut page: Page, stop: impl Fn(&Url) -> bool) -> Page {
         for _ in 0..20 {
-            match page.location() {
-                Some(next) if page.status.is_redirection() && !stop(&next) => {
-                    page = self.get(&next).await;
-                }
+            let by_status = page.location().filter(|_| page.status.is_redirection());
+            match by_status.or_else(|| page.refresh()) {
+                Some(next) if !stop(&next) => page = self.get(&next).await,
                 _ => return page,
             }
         }
@@ -201,6 +201,17 @@ impl Page {
     pub fn location(&self) -> Option<Url> {
         let location = self.headers.get(LOCATION)?.to_str().ok()?;
         Some(self.url.join(location).expect("Location is an address"))
+    }
+
+    /// Where a page leads by itself, at once.
+    pub fn refresh(&self) -> Option<Url> {
+        let tag = self.body.split("<meta ").find(|tag| {
+            tag.split('>').next().is_some_and(|tag| tag.contains("http-equiv=\"refresh\""))
+        })?;
+        let (_, rest) = tag.split_once("content=\"")?;
+        let (content, _) = rest.split_once('"')?;
+        let target = content.split_once("url=")?.1.replace("&amp;", "&");
+        Some(self.url.join(&target).expect("a refresh leads to an address"))
     }
 
     /// The header field `name`, when it is there.

@@ -252,6 +252,10 @@ impl Stack {
             set("DATABASE__RESERVATION_URL", databases.reservation.clone());
             set("DATABASE__MAX_CONNECTIONS", "8".to_owned());
         }
+        // TEMPORARY until config knows the flow cookie (defect D1).
+        if options.config.is_none() {
+            set("GATEWAY__UPSTREAMS", r#"[{name="auth",cookies=["haetae-sso","haetae-flow","haetae-lang"]},{name="reservation",cookies=["haetae-lang"]}]"#.to_owned());
+        }
         for (name, value) in &options.settings {
             set(name, value.clone());
         }
