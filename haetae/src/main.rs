@@ -1,2 +1,32 @@
-//! Being written.
-fn main() {}
+//! The command line of Haetae: starts roles, and looks after what they keep. Everything of weight lives in
+//! the crates of the services.
+
+mod cli;
+mod commands;
+mod demo;
+mod output;
+mod passwords;
+mod roles;
+mod settings;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::cli::Cli;
+
+/// Returns memory to the system and serves many threads at once; the allocator of musl does neither.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Cli { settings, command } = Cli::parse();
+    match commands::run(command, &settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

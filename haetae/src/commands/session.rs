@@ -1,0 +1,93 @@
+//! `haetae session`: who is signed in where.
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use haetae_authserver::manage::Manage;
+use serde_json::json;
+
+use crate::{
+    cli::{OutputArgs, SettingsArgs},
+    output, settings,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List the sign-ins of one account or of all
+    List(ListArgs),
+    /// End sign-ins: their tokens are refused at once
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only those of this account
+    #[arg(long, value_name = "USERNAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The sign-in, sid_…
+    sid: Option<String>,
+    /// All sign-ins of this account
+    #[arg(long, value_name = "USERNAME", conflicts_with = "sid")]
+    user: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: SessionCommand, settings: &SettingsArgs) -> Result<()> {
+    let config = settings::load_beside(settings)?;
+    let manage = Manage::open(&config).await?;
+    match command {
+        SessionCommand::List(args) => list(&manage, args).await,
+        SessionCommand::Revoke(RevokeArgs { sid: Some(sid), .. }) => {
+            manage.end_session(&sid).await?;
+            output::line(format_args!("{sid} has ended"));
+            Ok(())
+        }
+        SessionCommand::Revoke(RevokeArgs { user: Some(username), .. }) => {
+            let ended = manage.end_sessions(&username).await?;
+            output::line(format_args!("{ended} sign-ins of {username} have ended"));
+            Ok(())
+        }
+        SessionCommand::Revoke(_) => bail!("say which: a sign-in (sid_…), or --user USERNAME"),
+    }
+}
+
+async fn list(manage: &Manage, args: ListArgs) -> Result<()> {
+    let sessions = manage.sessions(args.user.as_deref()).await?;
+    if args.output.json {
+        for (account, session) in &sessions {
+            output::json(&json!({
+                "sid": session.sid,
+                "sub": session.sub,
+                "username": account.username.as_str(),
+                "created_at": session.created_at.to_rfc3339(),
+                "last_seen_at": session.last_seen_at.to_rfc3339(),
+                "acr": session.acr,
+                "amr": session.amr,
+                "clients": session.clients,
+                "address": session.address,
+                "user_agent": session.user_agent,
+            }))?;
+        }
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = sessions
+        .iter()
+        .map(|(account, session)| {
+            vec![
+                session.sid.to_string(),
+                account.username.to_string(),
+                session.created_at.to_rfc3339(),
+                session.last_seen_at.to_rfc3339(),
+                session.clients.iter().map(String::as_str).collect::<Vec<_>>().join(","),
+                session.address.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    output::table(&["SID", "USERNAME", "SIGNED IN", "LAST SEEN", "CLIENTS", "FROM"], &rows);
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! `haetae up`: everything on one machine. A supervisor that prepares the data folder, starts the private
+//! Redis and each role as a child of its own, keeps them running, and ends them in order.
+
+pub(crate) mod child;
+pub(crate) mod claim;
+mod first_start;
+pub(crate) mod instance;
+mod ports;
+pub(crate) mod private_redis;
+mod supervise;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use haetae_base::clock::{Clock, SystemClock};
+use haetae_config::{Config, Loaded, variable};
+
+use self::{
+    child::{Launch, Role},
+    claim::Claim,
+    instance::Instance,
+    supervise::{Stop, Supervisor},
+};
+use crate::{cli::SettingsArgs, commands::migrate, demo, output, settings};
+
+/// Flags of `haetae up`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  haetae up --demo                              http://localhost:8080, with example users and data
+  haetae up --data-dir /var/lib/haetae          data somewhere else
+  haetae up --set gateway.listen=127.0.0.1:80   another port
+
+Ctrl-C stops all of it gracefully; a second Ctrl-C at once. The logs of the roles are in DIR/logs.")]
+pub(crate) struct UpArgs {
+    /// Fill an empty installation with example users, clients and inventory
+    #[arg(long)]
+    demo: bool,
+    /// Show the logs of all roles here too, not only in DIR/logs
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Runs everything until it is told to stop.
+pub(crate) fn run(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(up(args, settings))
+}
+
+async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
+    let clock = SystemClock;
+    let began = clock.now();
+    let Loaded { mut config, public_url_given, file, .. } = settings::load(settings)?;
+    let stop = Stop::on_signals()?;
+
+    let claim = Claim::take(&config.data_dir).await?;
+    first_start::make_secrets(&config)?;
+    let ports = ports::settle(&mut config)?;
+    if !public_url_given {
+        config.follow_gateway_port();
+    }
+    let config = Arc::new(config);
+    let launch = Launch {
+        config: config.clone(),
+        config_file: file,
+        environment: environment(&config, settings)?,
+        verbose: args.verbose,
+    };
+
+    let mut supervisor = Supervisor::new(launch, stop);
+    let started = start(&mut supervisor, args, &config).await;
+    let ended = match started {
+        Ok(Some(accounts)) => {
+            let instance = supervisor.instance(&config);
+            instance.write(&config.data_dir)?;
+            let took = clock.now().since(began);
+            announce(&config, &instance, accounts.as_ref(), took.as_secs_f64());
+            supervisor.watch(&config).await
+        }
+        // Told to stop while starting.
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    supervisor.end().await;
+    Instance::remove(&config.data_dir);
+    drop((ports, claim));
+    ended
+}
+
+/// Starts everything in order. `None` when it was told to stop meanwhile.
+async fn start(
+    supervisor: &mut Supervisor,
+    args: &UpArgs,
+    config: &Arc<Config>,
+) -> Result<Option<Option<demo::Accounts>>> {
+    if config.redis.url.is_none() {
+        supervisor.start(Role::Redis);
+    }
+    // The roles find the tables there: migrations are applied once, here, whatever `database.migrate`
+    // says to roles that start on their own.
+    if supervisor.beside(migrate::apply(config)).await?.is_none() {
+        return Ok(None);
+    }
+    if !supervisor.until_ready().await? {
+        return Ok(None);
+    }
+    let mut accounts = None;
+    if args.demo {
+        accounts = supervisor.beside(demo::fill(config)).await?;
+        if accounts.is_none() {
+            return Ok(None);
+        }
+    }
+    for role in Role::SERVING {
+        supervisor.start(role);
+    }
+    Ok(supervisor.until_ready().await?.then_some(accounts))
+}
+
+/// What the children are told by environment: the settings as this process resolved them.
+fn environment(config: &Config, args: &SettingsArgs) -> Result<Vec<(String, String)>> {
+    let mut environment: Vec<(String, String)> =
+        settings::overrides(args)?.into_iter().map(|set| (variable(&set.key), set.text)).collect();
+    let data_dir = config.data_dir.to_str().context("data_dir must be UTF-8 text")?;
+    environment.push((variable("data_dir"), data_dir.to_owned()));
+    environment.push((variable("public_url"), config.public_origin()));
+    environment.push((variable("database.migrate"), "false".to_owned()));
+    for (key, address) in config.listeners() {
+        environment.push((variable(key), address.to_string()));
+    }
+    Ok(environment)
+}
+
+/// The ready lines: one a role, then where to go.
+fn announce(config: &Config, instance: &Instance, accounts: Option<&demo::Accounts>, seconds: f64) {
+    for (name, role) in &instance.roles {
+        let listen = role.listen.map(|it| format!("http://{it}  ")).unwrap_or_default();
+        output::line(format_args!("{name:<12} ready  {listen}(admin http://{})", role.admin));
+    }
+    let redis = match instance.redis_socket.as_ref() {
+        Some(socket) => format!("private, {}", socket.display()),
+        None => instance.redis_url.clone(),
+    };
+    output::line(format_args!("{:<12} ready  {redis}", "redis"));
+    output::line(format_args!("\nHaetae is ready in {seconds:.1} s: {}", config.public_origin()));
+    if let Some(accounts) = accounts {
+        output::line("");
+        for user in &accounts.users {
+            let roles =
+                if user.roles.is_empty() { "customer".to_owned() } else { user.roles.join(", ") };
+            output::line(format_args!(
+                "  {:<8} password {}   ({roles})",
+                user.username, user.password
+            ));
+        }
+        let file: PathBuf = demo::file(config);
+        output::line(format_args!("\nThe accounts and clients of the demo: {}", file.display()));
+    }
+    output::line("Ctrl-C stops it.");
+}
