@@ -160,6 +160,13 @@ fn the_default_routes_are_those_of_the_design() {
     ] {
         assert!(find(method, path).is_none(), "{method} {path}");
     }
+    // A sign-in cannot be finished without its cookies, over https and over http on localhost.
+    let auth = config.gateway.upstreams.iter().find(|it| it.name == "auth").expect("auth");
+    for name in ["haetae-sso", "haetae-flow"] {
+        for cookie in [name.to_owned(), format!("__Host-Http-{name}")] {
+            assert!(auth.cookies.contains(&cookie), "{cookie}");
+        }
+    }
     let public = config.gateway.limits.iter().find(|it| it.name == "public").expect("public");
     assert_eq!(public.key, LimitKey::Address);
 }
