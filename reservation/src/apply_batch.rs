@@ -49,6 +49,9 @@ pub struct Work {
     pub answer: Option<(PaymentId, Outcome)>,
 }
 
+/// The partitions that a worker owns, with the fence under which it owns each.
+pub type Fences = BTreeMap<Partition, Fence>;
+
 /// What came of a batch.
 #[derive(Debug, Default)]
 pub struct Applied {
@@ -66,7 +69,7 @@ pub struct Applied {
 /// When the database fails, or rows kept moving: then nothing was done.
 pub async fn apply(
     store: &Store,
-    fences: &HashMap<Partition, Fence>,
+    fences: &Fences,
     work: &[Work],
     policy: &Policy,
     now: Timestamp,
@@ -81,7 +84,7 @@ pub async fn apply(
 
 async fn attempt(
     store: &Store,
-    fences: &HashMap<Partition, Fence>,
+    fences: &Fences,
     work: &[Work],
     policy: &Policy,
     now: Timestamp,
@@ -134,8 +137,8 @@ async fn attempt(
         let partition = loaded.partition;
         let mut steps = Steps::of(loaded, &mut stocks, policy, now);
         steps.hear(answers.get(&id).copied());
-        let (change, charge) = steps.run();
-        applied.charges.extend(charge.map(|charge| (partition, charge)));
+        let (change, call) = steps.run();
+        applied.charges.extend(call.map(|charge| (partition, charge)));
         if let Some(change) = change {
             applied.changed.extend(change.reached.iter().map(|reached| (id, reached.state.status())));
             changes.push(change);
@@ -370,7 +373,7 @@ impl<'a> Steps<'a> {
 /// that what failed together is not tried together again.
 fn backoff(base: Duration, attempt: u32) -> Duration {
     let doubled = base.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    let whole = doubled.min(Duration::from_secs(60));
+    let whole = doubled.min(Duration::from_mins(1));
     let half = u64::try_from(whole.as_millis() / 2).unwrap_or(0);
     Duration::from_millis(half + entropy::below(half + 1))
 }

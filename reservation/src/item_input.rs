@@ -93,6 +93,7 @@ pub struct ItemPatchInput {
 }
 
 /// Tells `null` (`Some(None)`) from absence (`None`).
+#[expect(clippy::option_option, reason = "three cases, as a merge patch has them")]
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
@@ -112,7 +113,7 @@ impl ItemInput {
             description: self
                 .description
                 .and_then(|text| errors.long_text("/description", text, MAX_DESCRIPTION)),
-            price: self.price.and_then(|price| errors.price(price)),
+            price: self.price.and_then(|price| errors.price(&price)),
             starts_at: self.starts_at.and_then(|text| errors.instant(&text)),
             attributes: self
                 .attributes
@@ -144,7 +145,7 @@ impl ItemPatchInput {
                 text.and_then(|text| errors.long_text("/description", text, MAX_DESCRIPTION))
             }),
             quantity: self.quantity,
-            price: self.price.map(|price| price.and_then(|price| errors.price(price))),
+            price: self.price.map(|price| price.and_then(|price| errors.price(&price))),
             starts_at: self
                 .starts_at
                 .map(|text| text.and_then(|text| errors.instant(&text))),
@@ -195,7 +196,7 @@ impl Errors {
         None
     }
 
-    fn price(&mut self, price: PriceInput) -> Option<Money> {
+    fn price(&mut self, price: &PriceInput) -> Option<Money> {
         let currency: Currency = match price.currency.parse() {
             Ok(currency) => currency,
             Err(error) => {

@@ -39,9 +39,9 @@ pub fn next(reservation: &Reservation, payment: Option<&Payment>, now: Timestamp
         State::Pending => Next::Hold,
         State::Held { until, confirming: false } if until <= now => Next::Expire,
         State::Held { until, confirming: false } => Next::Sleep(until),
-        State::Held { confirming: true, .. } => forwards(paid),
+        State::Held { confirming: true, .. }
+        | State::Attention { keeps: Keeps::Held, goal: Goal::Confirm } => forwards(paid),
         State::Cancelling { .. } => backwards(paid),
-        State::Attention { keeps: Keeps::Held, goal: Goal::Confirm } => forwards(paid),
         State::Attention { .. }
         | State::Confirmed
         | State::Rejected

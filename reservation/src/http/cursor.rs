@@ -13,7 +13,7 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// The place after which the next page begins.
-    pub(crate) fn new(place: impl ToString) -> Self {
+    pub(crate) fn new(place: &impl ToString) -> Self {
         Self { place: place.to_string() }
     }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_only() {
-        let text = Cursor::new(42).write("inventory q=jfk");
+        let text = Cursor::new(&42).write("inventory q=jfk");
         let read = Cursor::read(Some(&text), "inventory q=jfk").expect("its own list");
         assert_eq!(read.expect("a place").place::<i64>().expect("a number"), 42);
         assert!(Cursor::read(Some(&text), "inventory q=lax").is_err());
@@ -62,7 +62,7 @@ mod tests {
             assert!(Cursor::read(Some(junk), "inventory q=jfk").is_err(), "{junk}");
         }
         assert_eq!(Cursor::read(Some(""), "x").expect("none"), None);
-        let text = Cursor::new("' OR 1=1 --").write("x");
+        let text = Cursor::new(&"' OR 1=1 --").write("x");
         let cursor = Cursor::read(Some(&text), "x").expect("well formed").expect("there");
         assert!(cursor.place::<i64>().is_err());
     }

@@ -202,6 +202,7 @@ pub(super) async fn no_method(request: Request) -> Response {
     response
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the cause over")]
 pub(super) fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     let text = cause
         .downcast_ref::<&str>()

@@ -36,7 +36,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// How soon a client comes back when a stream broke, in milliseconds.
-const RETRY: Duration = Duration::from_millis(1000);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How many streams are open at most.
 const MOST: usize = 10_000;

@@ -83,7 +83,7 @@ pub(super) async fn list(
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next_cursor =
-        items.last().filter(|_| more).map(|last| Cursor::new(last.num).write(&list));
+        items.last().filter(|_| more).map(|last| Cursor::new(&last.num).write(&list));
     let page = ItemPage { items: items.into_iter().map(Into::into).collect(), next_cursor };
     Ok(mark(Json(page).into_response(), browsed.stale))
 }

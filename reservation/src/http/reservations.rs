@@ -233,22 +233,20 @@ async fn answer_and_keep(
     id: ReservationId,
 ) -> Result<Answer, ApiError> {
     let record = state.store.find_reservation(id).await?.ok_or_else(ApiError::not_found)?;
-    let answer = match (record.status, &record.refusal) {
-        (Status::Rejected | Status::Failed, Some(refusal)) => {
-            let problem = refusal_problem(refusal)
-                .with("id", id.to_string())
-                .with("reservation_status", record.status.as_str());
-            let problem = match request_id::current() {
-                Some(request) => problem.request_id(request),
-                None => problem,
-            };
-            Answer { status: 409, body: problem.to_json() }
-        }
-        _ => {
-            let status = if is_decided(&standing_of(&record)) { 201 } else { 202 };
-            let body = serde_json::to_string(&ReservationShape::from(record));
-            Answer { status, body: body.map_err(|_| Problem::internal())? }
-        }
+    let refused = matches!(record.status, Status::Rejected | Status::Failed);
+    let answer = if let (true, Some(refusal)) = (refused, &record.refusal) {
+        let problem = refusal_problem(refusal)
+            .with("id", id.to_string())
+            .with("reservation_status", record.status.as_str());
+        let problem = match request_id::current() {
+            Some(request) => problem.request_id(request),
+            None => problem,
+        };
+        Answer { status: 409, body: problem.to_json() }
+    } else {
+        let status = if is_decided(&standing_of(&record)) { 201 } else { 202 };
+        let body = serde_json::to_string(&ReservationShape::from(record));
+        Answer { status, body: body.map_err(|_| Problem::internal())? }
     };
     state.store.keep_answer(caller.subject(), key, &answer).await?;
     Ok(answer)
@@ -386,7 +384,7 @@ pub(super) async fn list(
     let mut found = state.store.list_reservations(whose, status, before, limit + 1).await?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
-    let next_cursor = found.last().filter(|_| more).map(|last| Cursor::new(last.id).write(&list));
+    let next_cursor = found.last().filter(|_| more).map(|last| Cursor::new(&last.id).write(&list));
     Ok(Json(ReservationPage { items: found.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
@@ -521,18 +519,15 @@ async fn settled(
     if record.subject != caller.subject() && !caller.has(scope::INVENTORY) {
         return Err(ApiError::not_found());
     }
-    let mut response = match (record.status, &record.refusal) {
-        (Status::Failed, Some(refusal)) => {
-            ApiError::from(refusal_problem(refusal).with("id", id.to_string())).into_response()
+    let mut response = if let (Status::Failed, Some(refusal)) = (record.status, &record.refusal) {
+        ApiError::from(refusal_problem(refusal).with("id", id.to_string())).into_response()
+    } else {
+        let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let mut response = (status, Json(ReservationShape::from(record))).into_response();
+        if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/reservations/{id}")) {
+            response.headers_mut().insert(header::LOCATION, location);
         }
-        _ => {
-            let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
-            let mut response = (status, Json(ReservationShape::from(record))).into_response();
-            if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/reservations/{id}")) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            response
-        }
+        response
     };
     if let Some((name, value)) = preference.applied() {
         response.headers_mut().insert(name, value);

@@ -58,7 +58,7 @@ pub(crate) struct Browsed<T> {
 
 impl Recent {
     fn new() -> Self {
-        let kept = Duration::from_secs(3600);
+        let kept = Duration::from_hours(1);
         Self {
             pages: Cache::builder().max_capacity(500).time_to_live(kept).build(),
             items: Cache::builder().max_capacity(10_000).time_to_live(kept).build(),

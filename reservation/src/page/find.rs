@@ -75,12 +75,12 @@ async fn show(state: &ApiState, visit: &Visit) -> Result<Response, Instead> {
     let browsed = state.browse(query, after, LIMIT + 1).await?;
     let more = browsed.found.len() > LIMIT as usize;
     let shown = browsed.found.iter().take(LIMIT as usize);
-    let next = shown.clone().last().filter(|_| more).map(|last| {
+    let next = shown.clone().next_back().filter(|_| more).map(|last| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if !search.is_empty() {
             query.append_pair("q", &search);
         }
-        query.append_pair("cursor", &Cursor::new(last.num).write(&list));
+        query.append_pair("cursor", &Cursor::new(&last.num).write(&list));
         format!("/?{}", query.finish())
     });
     let template = Find {

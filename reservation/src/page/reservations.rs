@@ -43,7 +43,7 @@ async fn show(state: &ApiState, visit: &Visit) -> Result<Response, Instead> {
     records.truncate(LIMIT as usize);
     let next = records.last().filter(|_| more).map(|last| {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("cursor", &Cursor::new(last.id).write("my reservations"));
+        query.append_pair("cursor", &Cursor::new(&last.id).write("my reservations"));
         format!("/reservations?{}", query.finish())
     });
     let template = List { page: visit.page(), records, next, later: before.is_some() };

@@ -211,6 +211,7 @@ pub(super) struct Page {
     sign_in: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass what they iterate over")]
 impl Page {
     pub(super) fn t(&self, key: &str) -> String {
         self.language.text(key)

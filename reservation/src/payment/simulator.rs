@@ -148,6 +148,7 @@ fn lost_after(row: &ChargeRow) -> Result<(), ProviderError> {
     if row.token == "tok_timeout" { Err(ProviderError::Timeout) } else { Ok(()) }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn away(error: sea_orm::DbErr) -> ProviderError {
     ProviderError::Unavailable(error.to_string())
 }

@@ -346,7 +346,7 @@ impl BatchTransaction {
                 })
             })
             .collect::<Result<Vec<Row>, serde_json::Error>>()?;
-        let changed = self
+        let written = self
             .store
             .execute(
                 &self.transaction,
@@ -361,7 +361,7 @@ impl BatchTransaction {
                 [serde_json::to_string(&rows)?.into(), now.as_millis().into()],
             )
             .await?;
-        Ok(expect_rows(rows.len() as u64, changed)?)
+        Ok(expect_rows(rows.len() as u64, written)?)
     }
 
     async fn write_history(
@@ -451,7 +451,7 @@ impl BatchTransaction {
         if rows.is_empty() {
             return Ok(());
         }
-        let changed = self
+        let written = self
             .store
             .execute(
                 &self.transaction,
@@ -464,7 +464,7 @@ impl BatchTransaction {
                 [serde_json::to_string(&rows)?.into(), now.as_millis().into()],
             )
             .await?;
-        Ok(expect_rows(rows.len() as u64, changed)?)
+        Ok(expect_rows(rows.len() as u64, written)?)
     }
 
     /// Moves the stock: the last thing in the transaction. The conditions stand in the update itself, so
@@ -524,7 +524,7 @@ impl BatchTransaction {
         #[cfg(test)]
         let conditions =
             if matches!(self.store.guard, Guard::Removed(_)) { "" } else { conditions };
-        let changed = self
+        let written = self
             .store
             .execute(
                 &self.transaction,
@@ -536,7 +536,7 @@ impl BatchTransaction {
                 [parameter.into(), now.as_millis().into()],
             )
             .await?;
-        Ok(expect_rows(rows.len() as u64, changed)?)
+        Ok(expect_rows(rows.len() as u64, written)?)
     }
 
     /// Makes it durable.

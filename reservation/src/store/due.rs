@@ -69,7 +69,7 @@ impl Store {
                 [ids(partitions)?.into(), after.into(), clamp(limit).into()],
             )
             .await?;
-        rows.into_iter().map(parse).collect()
+        rows.iter().map(parse).collect()
     }
 
     async fn due_rows(
@@ -82,7 +82,7 @@ impl Store {
         let rows: Vec<DueRow> = self
             .all(&self.sql.read, text, [ids(partitions)?.into(), now.into(), limit.into()])
             .await?;
-        rows.into_iter().map(parse).collect()
+        rows.iter().map(parse).collect()
     }
 }
 
@@ -90,7 +90,7 @@ fn clamp(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn parse(row: DueRow) -> Result<Due, StoreError> {
+fn parse(row: &DueRow) -> Result<Due, StoreError> {
     let wrong =
         |column| StoreError::Inconsistent { table: "reservations", column, id: row.id.clone() };
     Ok(Due {

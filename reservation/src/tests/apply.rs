@@ -1,9 +1,7 @@
 //! Batches on real databases: the states, the stock, the fence, and the guard with its control.
 
-use std::collections::HashMap;
-
 use crate::{
-    apply_batch::{Work, apply},
+    apply_batch::{Fences, Work, apply},
     domain::{fence::Partition, reservation::Status},
     tests::bench::{Bench, PARTITIONS, POLICY, now},
 };
@@ -18,7 +16,7 @@ async fn a_batch_holds_what_there_is_and_rejects_the_rest() {
             let partition = Partition::of(item, PARTITIONS);
             work.push(Work { id, partition, answer: None });
         }
-        let fences: HashMap<_, _> = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
+        let fences: Fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
         let applied = apply(&bench.store, &fences, &work, &POLICY, now()).await.expect("applied");
         let held = applied.changed.iter().filter(|(_, status)| *status == Status::Held).count();
         let rejected =
@@ -40,7 +38,7 @@ async fn a_stale_owner_changes_nothing() {
     for bench in Bench::each().await {
         let item = bench.item(3).await;
         let partition = Partition::of(item, PARTITIONS);
-        let before: HashMap<_, _> = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
+        let before: Fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
         let id = bench.accept(&[(item, 1)], None).await;
         // The owner sleeps past its lease; another one takes over.
         let other = bench.another().await;
@@ -55,7 +53,7 @@ async fn a_stale_owner_changes_nothing() {
         let record = bench.store.find_reservation(id).await.expect("read").expect("there");
         assert_eq!((record.status, record.version), (Status::Pending, 1));
         // The new owner is not hindered by it.
-        let after = HashMap::from([(partition, fence)]);
+        let after = Fences::from([(partition, fence)]);
         let applied = apply(&other, &after, &work, &POLICY, now()).await.expect("applied");
         assert_eq!(applied.changed, [(id, Status::Held)]);
     }

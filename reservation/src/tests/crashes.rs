@@ -121,10 +121,10 @@ async fn dies_everywhere(bench: Bench) {
         let ends = ["held", "confirmed", "failed", "confirmed"];
         for (id, end) in ids.iter().zip(ends) {
             let settled = stand.settled(id, &[end]).await;
-            let states = history(&settled);
-            let mut once = states.clone();
+            let reached = history(&settled);
+            let mut once = reached.clone();
             once.dedup();
-            assert_eq!(states, once, "{point}");
+            assert_eq!(reached, once, "{point}");
         }
         // And the way back, killed at the same place.
         drop(second);
@@ -134,8 +134,8 @@ async fn dies_everywhere(bench: Bench) {
         third.died().await;
         let _fourth = WorkerProcess::start(&stand, None);
         let cancelled = stand.settled(&ids[1], &["cancelled"]).await;
-        let states = ["pending", "held", "confirmed", "cancelling", "cancelled"];
-        assert_eq!(history(&cancelled), states, "{point}");
+        let path = ["pending", "held", "confirmed", "cancelling", "cancelled"];
+        assert_eq!(history(&cancelled), path, "{point}");
         assert_eq!(cancelled["payment"]["status"], "refunded");
         let stock = stand.bench.stock(item).await;
         assert_eq!((stock.available(), stock.held(), stock.sold()), (18, 1, 1), "{point}");

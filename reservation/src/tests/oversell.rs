@@ -8,7 +8,7 @@ use sea_orm::ConnectionTrait;
 
 use super::bench::{Bench, PARTITIONS, POLICY, now};
 use crate::{
-    apply_batch::{Work, apply},
+    apply_batch::{Fences, Work, apply},
     domain::{
         fence::Partition,
         inventory::ItemId,
@@ -21,7 +21,7 @@ const CLIENTS: usize = 64;
 
 /// Everybody applies one reservation; returns how many are held in the end, by their own account.
 async fn rush(bench: &Bench, store: &Store, item: ItemId, ids: Vec<ReservationId>) -> usize {
-    let fences: HashMap<_, _> = bench.own_all(PARTITIONS, "all").await.into_iter().collect();
+    let fences: Fences = bench.own_all(PARTITIONS, "all").await.into_iter().collect();
     let fences = Arc::new(fences);
     let partition = Partition::of(item, PARTITIONS);
     let start = Arc::new(tokio::sync::Barrier::new(ids.len()));

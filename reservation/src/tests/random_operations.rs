@@ -1,19 +1,16 @@
 //! Stock is conserved under random operations on a real database: reserve, pay, confirm, cancel, expire,
 //! restock, change owners, in any order, with answers of the provider that are lost.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use haetae_base::clock::Timestamp;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use super::bench::{Bench, PARTITIONS, POLICY, now, request};
 use crate::{
-    apply_batch::{Work, apply},
+    apply_batch::{Fences, Work, apply},
     domain::{
-        fence::{Fence, Partition},
+        fence::Partition,
         inventory::ItemId,
         payment::{Call, Outcome},
         reservation::ReservationId,
@@ -60,7 +57,7 @@ struct World<'a> {
     now: Timestamp,
     items: Vec<ItemId>,
     ids: Vec<ReservationId>,
-    fences: HashMap<Partition, Fence>,
+    fences: Fences,
     open: Vec<(Partition, Charge)>,
 }
 

@@ -2,7 +2,11 @@
 //! to the queue, to those who wait, and to the payment provider. While one batch is committed the next
 //! one gathers, so batches grow with the load by themselves.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use haetae_base::{redis::Redis, shutdown::Shutdown};
 use tokio::sync::mpsc;
@@ -97,7 +101,7 @@ impl Engine {
     async fn apply(&self, work: Vec<Work>, deliveries: Vec<Delivery>, shutdown: &Shutdown) {
         let mut groups = vec![work];
         let mut pause = Duration::from_millis(20);
-        let mut stale = std::collections::BTreeSet::new();
+        let mut stale = BTreeSet::new();
         while let Some(group) = groups.pop() {
             if group.is_empty() {
                 continue;
@@ -143,14 +147,14 @@ impl Engine {
     }
 
     fn after(&self, applied: Applied) {
-        let mut latest: HashMap<ReservationId, ()> = HashMap::new();
+        let mut changed = HashSet::new();
         for (id, status) in &applied.changed {
-            latest.insert(*id, ());
+            changed.insert(*id);
             metrics::counter!("haetae_reservation_states_total", "status" => status.as_str())
                 .increment(1);
         }
         let redis = self.worker.redis.clone();
-        let ids: Vec<ReservationId> = latest.into_keys().collect();
+        let ids: Vec<ReservationId> = changed.into_iter().collect();
         tokio::spawn(async move {
             if let Err(error) = changes::publish(&redis, &ids).await {
                 tracing::debug!(%error, "changes are found by those who wait, a moment later");

@@ -7,11 +7,11 @@ use haetae_base::shutdown::Shutdown;
 use super::Worker;
 
 /// How long an idempotency key is remembered.
-const KEYS: Duration = Duration::from_secs(24 * 3600);
+const KEYS: Duration = Duration::from_hours(24);
 /// How long an event can be resumed at.
-const EVENTS: Duration = Duration::from_secs(30 * 24 * 3600);
+const EVENTS: Duration = Duration::from_hours(30 * 24);
 /// How often is looked.
-const PAUSE: Duration = Duration::from_secs(600);
+const PAUSE: Duration = Duration::from_mins(10);
 
 pub(super) async fn run(worker: Worker, shutdown: Shutdown) {
     loop {

@@ -2,7 +2,7 @@
 //! another one comes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,6 +16,7 @@ use haetae_base::{
 use tokio::sync::watch;
 
 use crate::{
+    apply_batch::Fences,
     crash::crash_point,
     domain::fence::{Fence, Partition},
     lease,
@@ -79,7 +80,7 @@ impl Ownership {
     }
 
     /// The fences of the partitions whose lease is ours now.
-    pub(super) fn fences(&self) -> HashMap<Partition, Fence> {
+    pub(super) fn fences(&self) -> Fences {
         let now = self.clock.now();
         self.owned()
             .iter()
