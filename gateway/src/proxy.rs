@@ -17,8 +17,8 @@ use pingora::{
 };
 
 use crate::{
-    browser::Browser, challenge::Challenges, clean::HeadLimits, ctx::Ctx, metrics::RouteMetrics,
-    phases, route::Table,
+    browser::Browser, challenge::Challenges, clean::HeadLimits, ctx::Ctx, front::Drain,
+    metrics::RouteMetrics, phases, route::Table,
 };
 
 /// Everything that serving a request needs, shared by all of them.
@@ -50,7 +50,9 @@ pub(crate) struct Gateway {
     /// What is counted for the gateway's own endpoints.
     pub(crate) own_metrics: RouteMetrics,
     /// What is counted for requests without a route.
-    pub(crate) stray_metrics: RouteMetrics,
+    pub(crate) stray_metrics: Arc<RouteMetrics>,
+    /// The request to stop.
+    pub(crate) drain: Arc<Drain>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -124,11 +126,11 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        phases::response::to_client(response, ctx)
+        phases::response::to_client(self, session, response, ctx)
     }
 
     fn response_body_filter(

@@ -113,12 +113,13 @@ pub fn run_with_clock(
         .enable_all()
         .build()?;
     let serving = serving_runtime(config)?;
-    let built = behind.block_on(Built::new(config, clock, shutdown))?;
+    let drain = Arc::new(Drain::new());
+    let built = behind.block_on(Built::new(config, clock, &drain, shutdown))?;
     let listener = serving.block_on(listen(config))?;
     let addresses =
         Addresses { listen: Some(listener.local_addr()?), admin: built.admin.address() };
 
-    let drain = Arc::new(Drain::new());
+    let stray_metrics = Arc::clone(&built.gateway.stray_metrics);
     let (stop, stopped) = watch::channel(false);
     let conf =
         Arc::new(ServerConf { max_retries: 3, threads: threads(config), ..ServerConf::default() });
@@ -138,6 +139,7 @@ pub fn run_with_clock(
         front_settings(config),
         built.tls,
         Arc::clone(&drain),
+        stray_metrics,
         stopped,
     ));
 
@@ -241,6 +243,7 @@ impl Built {
     async fn new(
         config: &Config,
         clock: &Arc<dyn Clock>,
+        drain: &Arc<Drain>,
         shutdown: &Shutdown,
     ) -> Result<Self, RunError> {
         let pools = Pool::all(config);
@@ -306,7 +309,8 @@ impl Built {
             limits: head_limits(config),
             access_log: config.gateway.access_log,
             own_metrics: RouteMetrics::new("session"),
-            stray_metrics: RouteMetrics::new("-"),
+            stray_metrics: Arc::new(RouteMetrics::new("-")),
+            drain: Arc::clone(drain),
         };
         let limits = gateway.table.limits().to_vec();
         let swept = Arc::clone(clock);

@@ -85,7 +85,7 @@ pub(super) async fn answer(
 
 /// The address of the login that comes back to `return_to`, asking for what a route needs.
 pub(crate) fn login_url(return_to: &str, acr: Option<&str>, max_age: Option<u64>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::from("/session/login?"));
+    let mut query = form_urlencoded::Serializer::for_suffix(String::from("/session/login?"), 15);
     query.append_pair("return_to", return_to);
     if let Some(acr) = acr {
         query.append_pair("acr_values", acr);

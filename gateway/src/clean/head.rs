@@ -157,19 +157,27 @@ fn request_line_parts(line: &[u8]) -> Result<(&[u8], &[u8], bool), Refusal> {
     if method.is_empty() || target.is_empty() {
         return Err(Refusal::RequestLine);
     }
+    check_method(method)?;
+    match version {
+        b"HTTP/1.1" => Ok((method, target, false)),
+        b"HTTP/1.0" => Ok((method, target, true)),
+        _ if version.starts_with(b"HTTP/") => Err(Refusal::Version),
+        _ => Err(Refusal::RequestLine),
+    }
+}
+
+/// Refuses what is no method, and the methods that nobody behind this door serves.
+///
+/// # Errors
+/// When it is one of them.
+pub(super) fn check_method(method: &[u8]) -> Result<(), Refusal> {
     if method.len() > 32 || !method.iter().copied().all(fields::is_token) {
         return Err(Refusal::Method);
     }
-    let http_10 = match version {
-        b"HTTP/1.1" => false,
-        b"HTTP/1.0" => true,
-        _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
-        _ => return Err(Refusal::RequestLine),
-    };
     match method {
         b"CONNECT" => Err(Refusal::Connect),
         b"TRACE" | b"TRACK" => Err(Refusal::Trace),
-        _ => Ok((method, target, http_10)),
+        _ => Ok(()),
     }
 }
 

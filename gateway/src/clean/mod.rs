@@ -93,6 +93,7 @@ impl Clean {
         headers: &http::HeaderMap,
         limits: &HeadLimits,
     ) -> Result<Self, Refusal> {
+        head::check_method(method.as_str().as_bytes())?;
         let mut seen = fields::Seen::default();
         let mut count = 0;
         for (name, value) in headers {

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     access_log,
     clean::{Clean, HeadLimits, Refusal, head},
-    metrics,
+    metrics::{self, Blame, RouteMetrics, Stopwatch},
     proxy::Gateway,
     request_id::RequestId,
 };
@@ -59,6 +59,8 @@ pub(crate) struct Front {
     pub(crate) settings: FrontSettings,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) drain: Arc<Drain>,
+    /// What is counted for requests without a route.
+    pub(crate) stray_metrics: Arc<RouteMetrics>,
     /// The same stop, in the form that Pingora knows.
     pub(crate) shutdown: ShutdownWatch,
     slow: Arc<SlowHeads>,
@@ -74,9 +76,19 @@ impl Front {
         settings: FrontSettings,
         tls: Option<TlsAcceptor>,
         drain: Arc<Drain>,
+        stray_metrics: Arc<RouteMetrics>,
         shutdown: ShutdownWatch,
     ) -> Self {
-        Self { proxy, settings, tls, drain, shutdown, slow: Arc::default(), open: Arc::default() }
+        Self {
+            proxy,
+            settings,
+            tls,
+            drain,
+            stray_metrics,
+            shutdown,
+            slow: Arc::default(),
+            open: Arc::default(),
+        }
     }
 
     /// How many connections are open.
@@ -240,18 +252,19 @@ impl Front {
 
     /// Answers a request that breaks a rule, and closes the connection.
     async fn refuse(&self, mut connection: Box<Connection>, refusal: Refusal) {
-        let id = RequestId::make();
+        let (id, watch) = (RequestId::make(), Stopwatch::start());
         metrics::front_door_refusal(refusal);
         if self.settings.access_log {
             access_log::refused(&id, connection.peer().ip(), refusal);
         }
         let answer = wire(refusal.problem(), &id);
-        // Who breaks rules may be gone already.
-        let _gone = async {
+        let written = async {
             connection.write_all(&answer).await?;
             connection.flush().await
-        }
-        .await;
+        };
+        // Who breaks rules may be gone already, or not be listening.
+        let _gone = timeout(self.settings.header_timeout, written).await;
+        self.stray_metrics.answered(refusal.status(), Blame::Client, watch.elapsed());
     }
 }
 

@@ -33,6 +33,9 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
         // Not without the front door.
         return Err(Error::new_in(HANDLED));
     };
+    if gateway.drain.has_begun() {
+        session.set_keepalive(None);
+    }
     if clean.facts().asterisk {
         return respond(session, ctx, server_options()).await;
     }

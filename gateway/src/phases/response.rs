@@ -1,7 +1,7 @@
 //! Sixth: the answer on its way back.
 
 use http::{HeaderName, HeaderValue, header};
-use pingora::{Error, ErrorType, Result, http::ResponseHeader};
+use pingora::{Error, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
 use crate::{answer, ctx::Ctx, metrics::Blame, proxy::Gateway};
 
@@ -23,9 +23,18 @@ pub(crate) fn from_upstream(response: &ResponseHeader, ctx: &mut Ctx) {
 ///
 /// # Errors
 /// Never in practice.
-pub(crate) fn to_client(response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+pub(crate) fn to_client(
+    gateway: &Gateway,
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut Ctx,
+) -> Result<()> {
     if response.status.is_informational() {
         return Ok(());
+    }
+    if gateway.drain.has_begun() {
+        // Said, so that the client does not send its next request into a connection that closes.
+        session.set_keepalive(None);
     }
     response.remove_header(&header::SERVER);
     response.remove_header(&X_POWERED_BY);

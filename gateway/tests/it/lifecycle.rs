@@ -1,0 +1,129 @@
+//! Starting and stopping.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::{Behaviour, House, client};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_gateway_stops_at_once() {
+    let mut house = House::open().await;
+    // Connections that wait for their next request, or for their first, hold nothing up.
+    let mut idle = TcpStream::connect(house.gateway).await.expect("connects");
+    let _silent = TcpStream::connect(house.gateway).await.expect("connects");
+    idle.write_all(b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    let mut space = [0; 4096];
+    assert_ne!(idle.read(&mut space).await.expect("answered"), 0);
+    let begun = Instant::now();
+    assert_eq!(house.stop().await, Ok(()));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(idle.read(&mut space).await.expect("closed in order"), 0);
+    assert!(TcpStream::connect(house.gateway).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_under_way_is_finished() {
+    let mut house = House::open().await;
+    house.upstream.behave(Behaviour::Late);
+    let url = house.url("/open/late");
+    let call = tokio::spawn(async move { client().get(url).send().await });
+    while house.upstream.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let admin = house.admin;
+    house.shutdown.request();
+    // Red while it drains, so that a load balancer sends nobody any more.
+    let mut red = false;
+    for _ in 0..100 {
+        if let Ok(answer) = reqwest::get(format!("http://{admin}/readyz")).await {
+            red |= answer.status() == 503;
+        }
+        if red {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(red);
+    assert_eq!(house.stop().await, Ok(()));
+    let answer = call.await.expect("joined").expect("answered");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["connection"], "close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn draining_has_an_end() {
+    let mut house =
+        House::with(|config| config.gateway.drain = "500ms".parse().expect("duration")).await;
+    house.upstream.behave(Behaviour::Hang);
+    let url = house.url("/open/hang");
+    let call = tokio::spawn(async move { client().get(url).send().await });
+    while house.upstream.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begun = Instant::now();
+    assert_eq!(house.stop().await, Ok(()));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(call.await.expect("joined").is_err(), "it was cut off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_told_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = taken.local_addr().expect("bound");
+    type Change = Box<dyn FnOnce(&mut haetae_config::Config) + Send>;
+    let cases: Vec<(Change, &str)> = vec![
+        (Box::new(move |config| config.gateway.listen = address.into()), "the port is in use"),
+        (
+            Box::new(move |config| config.gateway.admin.listen = address.into()),
+            "gateway.admin.listen",
+        ),
+        (
+            Box::new(|config| {
+                let nowhere = "redis+unix:///nowhere/redis.sock".to_owned();
+                config.redis.url = Some(haetae_config::SecretSource::plain(nowhere));
+            }),
+            "Redis does not answer at",
+        ),
+        (
+            Box::new(|config| {
+                let tls = config.data_dir.join("nothing.pem");
+                config.gateway.tls =
+                    Some(haetae_config::gateway::Tls { certificate: tls.clone(), key: tls });
+            }),
+            "gateway.tls: cannot read",
+        ),
+    ];
+    for (change, says) in cases {
+        let error =
+            tokio::spawn(House::with(change)).await.err().expect("does not start").into_panic();
+        let error = error.downcast_ref::<String>().expect("a text").clone();
+        assert!(error.contains(says) && !error.contains("\\n"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_room_for_so_many_connections() {
+    let house = House::with(|config| config.gateway.max_connections = 10).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(TcpStream::connect(house.gateway).await.expect("connects"));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut one_more = TcpStream::connect(house.gateway).await.expect("the kernel accepts");
+    let mut space = [0; 16];
+    let read = tokio::time::timeout(Duration::from_secs(1), one_more.read(&mut space)).await;
+    assert_eq!(read.expect("closed at once").unwrap_or(0), 0);
+    held.clear();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.prove_clean().await;
+    assert!(
+        house
+            .metrics()
+            .await
+            .contains("haetae_gateway_connections_refused_total{reason=\"too-many\"} 1")
+    );
+}

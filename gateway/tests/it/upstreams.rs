@@ -1,0 +1,184 @@
+//! Services that are down, slow or odd.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Behaviour, House, Recorder, client};
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    listener.local_addr().expect("bound")
+}
+
+async fn house(addresses: Vec<SocketAddr>, timeout: &'static str) -> House {
+    House::with(move |config| {
+        config.gateway.request_timeout = timeout.parse().expect("duration");
+        config.gateway.upstream_connect_timeout = "500ms".parse().expect("duration");
+        for upstream in &mut config.gateway.upstreams {
+            if upstream.name == "reservation" && !addresses.is_empty() {
+                upstream.addresses = addresses.iter().map(ToString::to_string).collect();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_service_is_answered_for_at_once_and_found_again() {
+    let address = nobody().await;
+    let house = house(vec![address], "5s").await;
+    for count in 0..20 {
+        let begun = Instant::now();
+        let method = if count % 2 == 0 { reqwest::Method::GET } else { reqwest::Method::POST };
+        let answer = client().request(method, house.url("/open/x")).send().await.expect("answered");
+        assert_eq!(answer.status(), 503);
+        let seconds: u64 =
+            answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+        assert!((1..=60).contains(&seconds));
+        assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+        let problem: serde_json::Value = answer.json().await.expect("JSON");
+        assert_eq!(problem["type"], "urn:haetae:problem:temporarily-unavailable");
+    }
+    assert!(house.metrics().await.contains(&format!(
+        "haetae_gateway_upstream_up{{upstream=\"reservation\",address=\"{address}\"}} 0"
+    )));
+    // Back again: found by asking, not by failing people.
+    let recorder = Recorder::at(address).await;
+    let begun = Instant::now();
+    while client().get(house.url("/open/x")).send().await.expect("answered").status() != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(3), "not found again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(recorder.only().target(), "/open/x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_dead_instance_of_two_costs_nobody_anything() {
+    let alive = Recorder::start().await;
+    let house = house(vec![nobody().await, alive.address], "5s").await;
+    for count in 0..10 {
+        let answer =
+            client().post(house.url("/open/x")).body("once").send().await.expect("answered");
+        assert_eq!(answer.status(), 200, "{count}");
+    }
+    let seen = alive.requests();
+    assert_eq!(seen.len(), 10);
+    assert!(seen.iter().all(|request| request.body == b"once"), "{seen:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_share_the_work() {
+    let (one, two) = (Recorder::start().await, Recorder::start().await);
+    let house = house(vec![one.address, two.address], "5s").await;
+    for _ in 0..20 {
+        assert_eq!(
+            client().get(house.url("/open/x")).send().await.expect("answered").status(),
+            200
+        );
+    }
+    assert_eq!((one.requests().len(), two.requests().len()), (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_does_not_answer_in_time() {
+    let house = house(Vec::new(), "700ms").await;
+    house.upstream.behave(Behaviour::Hang);
+    let begun = Instant::now();
+    let answer = client().get(house.url("/open/x")).send().await.expect("answered");
+    assert_eq!(answer.status(), 504);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let problem: serde_json::Value = answer.json().await.expect("JSON");
+    assert_eq!(problem["type"], "urn:haetae:problem:gateway-timeout");
+    assert!(house.metrics().await.contains("status=\"504\",blame=\"upstream\""));
+    house.upstream.behave(Behaviour::Answer);
+    house.prove_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_until_its_time_is_up() {
+    let house = house(Vec::new(), "1s").await;
+    house.upstream.behave(Behaviour::Stream);
+    let begun = Instant::now();
+    let mut answer = client().get(house.url("/open/x")).send().await.expect("answered");
+    assert_eq!(answer.status(), 200);
+    let first = answer.chunk().await.expect("sent").expect("an event");
+    assert_eq!(first.as_ref(), b"data: x\n\n");
+    assert!(begun.elapsed() < Duration::from_millis(500), "events are not held back");
+    let mut events = 1;
+    // Cut in the middle: the client can tell that it was not all.
+    loop {
+        match answer.chunk().await {
+            Ok(Some(_)) => events += 1,
+            Ok(None) => panic!("the stream seems to have ended in order"),
+            Err(_) => break,
+        }
+    }
+    assert!(events > 10, "{events}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_answer_is_a_bad_gateway_and_is_not_repeated() {
+    let house = house(Vec::new(), "2s").await;
+    for behaviour in [Behaviour::Junk, Behaviour::Close] {
+        house.upstream.behave(behaviour);
+        let before = house.upstream.requests().len();
+        let answer =
+            client().post(house.url("/open/x")).body("pay").send().await.expect("answered");
+        assert_eq!(answer.status(), 502, "{behaviour:?}");
+        let problem: serde_json::Value = answer.json().await.expect("JSON");
+        assert_eq!(problem["type"], "urn:haetae:problem:bad-gateway");
+        assert_eq!(house.upstream.requests().len(), before + 1, "{behaviour:?}: never sent twice");
+    }
+    house.upstream.behave(Behaviour::Answer);
+    house.prove_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_connection_is_tried_again_for_what_may_be_repeated() {
+    let house = house(Vec::new(), "2s").await;
+    assert_eq!(
+        client().get(house.url("/open/first")).send().await.expect("answered").status(),
+        200
+    );
+    // The pooled connection is good until it is used.
+    house.upstream.behave(Behaviour::Close);
+    let second = client().get(house.url("/open/second")).send().await.expect("answered");
+    assert_eq!(second.status(), 502);
+    let seen = house.upstream.requests();
+    let tries = seen.iter().filter(|request| request.target() == "/open/second").count();
+    assert_eq!(tries, 2, "once on the old connection, once on a new one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_has_a_deadline() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let house = house(Vec::new(), "600ms").await;
+    let mut stream = tokio::net::TcpStream::connect(house.gateway).await.expect("connects");
+    stream
+        .write_all(b"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        .await
+        .expect("sent");
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut space = [0; 2048];
+        match stream.try_read(&mut space) {
+            Ok(count) => {
+                answer.extend_from_slice(&space[..count]);
+                break;
+            }
+            Err(_) if stream.write_all(b"x").await.is_err() => break,
+            Err(_) => {}
+        }
+    }
+    let _rest = stream.read_to_end(&mut answer).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408 ") || answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    house.prove_clean().await;
+}
