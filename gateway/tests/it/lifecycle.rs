@@ -70,11 +70,12 @@ async fn draining_has_an_end() {
     assert!(call.await.expect("joined").is_err(), "it was cut off");
 }
 
+type Change = Box<dyn FnOnce(&mut haetae_config::Config) + Send>;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_told_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = taken.local_addr().expect("bound");
-    type Change = Box<dyn FnOnce(&mut haetae_config::Config) + Send>;
     let cases: Vec<(Change, &str)> = vec![
         (Box::new(move |config| config.gateway.listen = address.into()), "the port is in use"),
         (

@@ -107,7 +107,7 @@ async fn routes_that_do_not_fit_are_told_in_one_line() {
     ] {
         let started = tokio::spawn(async move {
             House::with(move |config| {
-                config.gateway.routes = routes(&format!("[[routes]]\n{change}"))
+                config.gateway.routes = routes(&format!("[[routes]]\n{change}"));
             })
             .await
         });

@@ -96,7 +96,7 @@ impl Authserver {
     /// Changes the nonce of a code, as a mix-up would.
     pub(crate) fn spoil(&self, code: &str) {
         let mut codes = self.inner.codes.lock().expect("lock");
-        codes.get_mut(code).expect("known").nonce = "another".to_owned();
+        "another".clone_into(&mut codes.get_mut(code).expect("known").nonce);
     }
 
     /// How long access tokens live from here on.
@@ -169,7 +169,7 @@ async fn token(
     };
     let lifetime = inner.lifetime.load(Ordering::SeqCst);
     let access = inner.tokens.access_with(|claims| {
-        claims.client_id = "haetae-gateway".to_owned();
+        "haetae-gateway".clone_into(&mut claims.client_id);
         claims.sid = Some("sid_browser".to_owned());
         claims.exp = SystemClock.now().plus(Duration::from_secs(lifetime));
     });

@@ -262,7 +262,7 @@ async fn read_chunks(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Vec<
 }
 
 async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> bool {
-    let mut space = [0; 16_384];
+    let mut space = vec![0; 16_384];
     match stream.read(&mut space).await {
         Ok(count @ 1..) => {
             input.extend_from_slice(&space[..count]);

@@ -23,7 +23,7 @@ impl Tokens {
     }
 
     /// The claims of a token that is good for every route of the tests.
-    pub(crate) fn claims(&self) -> AccessClaims {
+    pub(crate) fn claims() -> AccessClaims {
         let now = SystemClock.now();
         AccessClaims {
             iss: PUBLIC.to_owned(),
@@ -50,12 +50,12 @@ impl Tokens {
 
     /// A good token.
     pub(crate) fn access(&self) -> String {
-        self.sign(&self.claims())
+        self.sign(&Self::claims())
     }
 
     /// A token changed by `change`.
     pub(crate) fn access_with(&self, change: impl FnOnce(&mut AccessClaims)) -> String {
-        let mut claims = self.claims();
+        let mut claims = Self::claims();
         change(&mut claims);
         self.sign(&claims)
     }
