@@ -117,11 +117,8 @@ async fn attempt(
     }
     let mut loaded = batch.reservations(&wanted).await?;
     loaded.retain(|_, loaded| owned.contains(&loaded.partition));
-    let items: BTreeSet<ItemId> = loaded
-        .values()
-        .flat_map(|loaded| loaded.basket.lines())
-        .map(|line| line.item)
-        .collect();
+    let items: BTreeSet<ItemId> =
+        loaded.values().flat_map(|loaded| loaded.basket.lines()).map(|line| line.item).collect();
     let before = batch.stocks(&items, lock).await?;
     let mut stocks = before.clone();
     let mut answers: HashMap<ReservationId, &(PaymentId, Outcome)> = HashMap::new();
@@ -140,7 +137,9 @@ async fn attempt(
         let (change, call) = steps.run();
         applied.charges.extend(call.map(|charge| (partition, charge)));
         if let Some(change) = change {
-            applied.changed.extend(change.reached.iter().map(|reached| (id, reached.state.status())));
+            applied
+                .changed
+                .extend(change.reached.iter().map(|reached| (id, reached.state.status())));
             changes.push(change);
         }
     }
@@ -288,10 +287,12 @@ impl<'a> Steps<'a> {
         let mut taken = Vec::with_capacity(self.loaded.basket.lines().len());
         for line in self.loaded.basket.lines() {
             let units = line.quantity.get();
-            let held = self.stocks.get(&line.item).map_or(
-                Err(StockError::Shortage { wanted: units, available: 0 }),
-                |stock| stock.hold(units),
-            );
+            let held = self
+                .stocks
+                .get(&line.item)
+                .map_or(Err(StockError::Shortage { wanted: units, available: 0 }), |stock| {
+                    stock.hold(units)
+                });
             match held {
                 Ok(stock) => taken.push((line.item, stock)),
                 Err(StockError::Shortage { wanted, available }) => {

@@ -146,9 +146,7 @@ impl ItemPatchInput {
             }),
             quantity: self.quantity,
             price: self.price.map(|price| price.and_then(|price| errors.price(&price))),
-            starts_at: self
-                .starts_at
-                .map(|text| text.and_then(|text| errors.instant(&text))),
+            starts_at: self.starts_at.map(|text| text.and_then(|text| errors.instant(&text))),
             attributes: self.attributes.map(|attributes| errors.attributes(attributes)),
         };
         if errors.0.is_empty() { Ok(patch) } else { Err(errors.0) }
@@ -272,7 +270,8 @@ mod tests {
             fields,
             ["/sku", "/name", "/price/amount_minor", "/starts_at", "/attributes", "/quantity"]
         );
-        let money = json!({"name": "x", "quantity": 1, "price": {"amount_minor": 5, "currency": "won"}});
+        let money =
+            json!({"name": "x", "quantity": 1, "price": {"amount_minor": 5, "currency": "won"}});
         assert_eq!(refused(money), ["/price/currency"]);
         assert_eq!(refused(json!({"name": "x".repeat(201), "quantity": 1})), ["/name"]);
     }

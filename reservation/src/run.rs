@@ -65,7 +65,9 @@ pub enum RunError {
     #[error("cannot bring the tables of database.reservation_url up to date: {0}")]
     Migrate(#[source] DbErr),
     /// The tables are missing.
-    #[error("database.reservation_url has no tables yet; run `haetae migrate`, or set database.migrate")]
+    #[error(
+        "database.reservation_url has no tables yet; run `haetae migrate`, or set database.migrate"
+    )]
     NotMigrated,
     /// Redis cannot be reached.
     #[error(transparent)]
@@ -74,7 +76,9 @@ pub enum RunError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// Nobody says where the authserver is.
-    #[error("gateway.upstreams has no upstream \"auth\" with an address: its keys verify the access tokens")]
+    #[error(
+        "gateway.upstreams has no upstream \"auth\" with an address: its keys verify the access tokens"
+    )]
     NoAuthserver,
     /// The authserver's address makes no sense.
     #[error("gateway.upstreams: {0:?} is not an address")]
@@ -242,7 +246,8 @@ async fn finish(
 fn issuer_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys>, RunError> {
     let upstream = config.gateway.upstreams.iter().find(|upstream| upstream.name == "auth");
     let addresses = upstream.map(|upstream| config.upstream_addresses(upstream));
-    let address = addresses.and_then(|found| found.into_iter().next()).ok_or(RunError::NoAuthserver)?;
+    let address =
+        addresses.and_then(|found| found.into_iter().next()).ok_or(RunError::NoAuthserver)?;
     let url = format!("http://{}/oauth2/jwks", reachable(&address));
     let url = url.parse().map_err(|_| RunError::Address(address))?;
     // The network between the services is trusted as every request on it is.
@@ -273,7 +278,7 @@ async fn sweep(verifier: Arc<TokenVerifier>, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(Duration::from_secs(60)) => verifier.0.sweep(),
+            () = tokio::time::sleep(Duration::from_mins(1)) => verifier.0.sweep(),
         }
     }
 }
@@ -310,7 +315,11 @@ impl Health {
         if state.swap(up, Ordering::Relaxed) != up {
             tracing::warn!(part = name, up, "a part that this role needs changed");
         }
-        metrics::gauge!("haetae_reservation_part_up", "part" => name).set(if up { 1.0 } else { 0.0 });
+        metrics::gauge!("haetae_reservation_part_up", "part" => name).set(if up {
+            1.0
+        } else {
+            0.0
+        });
     }
 
     fn sql(&self) -> Check {

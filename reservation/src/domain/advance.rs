@@ -65,9 +65,9 @@ const fn backwards(payment: Option<PaymentState>) -> Next {
     match payment {
         // Of a payment that was started nobody knows whether the provider heard of it. To void it under
         // its key undoes what may have happened and forbids what has not happened yet.
-        Some(
-            PaymentState::Started | PaymentState::Authorized | PaymentState::CaptureRefused,
-        ) => Next::Pay(Call::Void),
+        Some(PaymentState::Started | PaymentState::Authorized | PaymentState::CaptureRefused) => {
+            Next::Pay(Call::Void)
+        }
         Some(PaymentState::Captured) => Next::Pay(Call::Refund),
         None | Some(PaymentState::Declined | PaymentState::Voided | PaymentState::Refunded) => {
             Next::FinishCancel

@@ -99,9 +99,8 @@ mod tests {
             Basket::new([line(item, Quantity::MAX), line(item, 1)]),
             Err(InvalidBasket::Quantity(InvalidQuantity))
         );
-        let items = |count| {
-            (0..count).map(|millis| line(ItemId::new(Timestamp::from_millis(millis)), 1))
-        };
+        let items =
+            |count| (0..count).map(|millis| line(ItemId::new(Timestamp::from_millis(millis)), 1));
         assert!(Basket::new(items(20)).is_ok());
         assert_eq!(Basket::new(items(21)), Err(InvalidBasket::TooManyLines));
     }

@@ -10,10 +10,7 @@ impl Reservation {
     /// [`Illegal`] when it never came about, or is being cancelled already.
     pub fn begin_cancel(self) -> Result<Moved, Illegal> {
         match self.state {
-            State::Pending
-            | State::Held { .. }
-            | State::Confirmed
-            | State::Attention { .. } => {
+            State::Pending | State::Held { .. } | State::Confirmed | State::Attention { .. } => {
                 let keeps = self.state.keeps();
                 Ok(self.to(State::Cancelling { keeps }, StockMove::None))
             }

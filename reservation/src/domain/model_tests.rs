@@ -15,7 +15,7 @@ use super::{
     reservation::{Moved, Reservation, ReservationId, State, Status, StockMove},
 };
 
-const POLICY: HoldPolicy = HoldPolicy { duration: Duration::from_secs(600) };
+const POLICY: HoldPolicy = HoldPolicy { duration: Duration::from_mins(10) };
 
 #[derive(Clone, Debug)]
 enum Op {

@@ -25,7 +25,8 @@ impl Cursor {
     /// As the client gives it back. An empty one is none.
     pub(crate) fn read(text: Option<&str>, list: &str) -> Result<Option<Self>, ApiError> {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-        let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded =
+            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let place = decoded
             .as_deref()
             .and_then(|text| text.split_once(' '))

@@ -238,9 +238,13 @@ pub(super) fn forbidden(scope: &'static str) -> ApiError {
     let text = format!("Bearer realm=\"haetae\", error=\"insufficient_scope\", scope=\"{scope}\"");
     let challenge = HeaderValue::from_str(&text)
         .unwrap_or(HeaderValue::from_static("Bearer error=\"insufficient_scope\""));
-    Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", "The access token does not permit this")
-        .detail(format!("The scope {scope} is needed."))
-        .with("scope", scope)
-        .header(header::WWW_AUTHENTICATE, challenge)
-        .into()
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "insufficient-scope",
+        "The access token does not permit this",
+    )
+    .detail(format!("The scope {scope} is needed."))
+    .with("scope", scope)
+    .header(header::WWW_AUTHENTICATE, challenge)
+    .into()
 }

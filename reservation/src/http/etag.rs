@@ -45,10 +45,9 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
 /// Whether `If-None-Match` names the version (RFC 9110 13.1.2): compared weakly.
 pub(super) fn not_modified(headers: &HeaderMap, version: u64) -> bool {
     let expected = format!("\"{version}\"");
-    tags(headers, &header::IF_NONE_MATCH)
-        .is_ok_and(|tags| {
-            tags.iter().any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == expected)
-        })
+    tags(headers, &header::IF_NONE_MATCH).is_ok_and(|tags| {
+        tags.iter().any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == expected)
+    })
 }
 
 /// The tags of a field: `*`, or quoted texts with commas between them.

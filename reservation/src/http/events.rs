@@ -22,7 +22,9 @@ use futures::Stream;
 use haetae_base::{clock::Timestamp, problem::Problem};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{ApiError, ApiState, Caller, authenticate::scope, extract::IdPath, reservations::find_own};
+use super::{
+    ApiError, ApiState, Caller, authenticate::scope, extract::IdPath, reservations::find_own,
+};
 use crate::{
     domain::reservation::{ReservationId, Status},
     queue::changes::Waiter,

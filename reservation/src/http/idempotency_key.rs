@@ -26,7 +26,9 @@ pub(super) fn key(headers: &HeaderMap) -> Result<String, ApiError> {
             "idempotency-key-missing",
             "The request needs an Idempotency-Key",
         )
-        .detail("Send a new random value with each new request, and the same one when you repeat it.")
+        .detail(
+            "Send a new random value with each new request, and the same one when you repeat it.",
+        )
         .into());
     };
     let wrong = || {

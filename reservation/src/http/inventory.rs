@@ -82,8 +82,7 @@ pub(super) async fn list(
     let mut items: Vec<_> = browsed.found.iter().cloned().collect();
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let next_cursor =
-        items.last().filter(|_| more).map(|last| Cursor::new(&last.num).write(&list));
+    let next_cursor = items.last().filter(|_| more).map(|last| Cursor::new(&last.num).write(&list));
     let page = ItemPage { items: items.into_iter().map(Into::into).collect(), next_cursor };
     Ok(mark(Json(page).into_response(), browsed.stale))
 }
@@ -254,15 +253,9 @@ pub(super) async fn import(
     let reader = StreamReader::new(Box::pin(stream));
     let options = Options { skip_bad: query.skip_bad };
     let clock = std::sync::Arc::clone(&state.clock);
-    let done = import::run(
-        state.store.sql(),
-        reader,
-        Format::Ndjson,
-        options,
-        clock,
-        Box::new(|_| ()),
-    )
-    .await;
+    let done =
+        import::run(state.store.sql(), reader, Format::Ndjson, options, clock, Box::new(|_| ()))
+            .await;
     match done {
         Ok(imported) => Ok(Json(ImportShape {
             created: imported.created,
@@ -283,11 +276,11 @@ pub(super) async fn import(
             .into())
         }
         Err(ImportError::Store(error)) => Err(error.into()),
-        Err(ImportError::Read(error)) if error.kind() == ErrorKind::FileTooLarge => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+        Err(ImportError::Read(error)) if error.kind() == ErrorKind::FileTooLarge => Err(
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
                 .detail("Use `haetae inventory import` for more.")
-                .into())
-        }
+                .into(),
+        ),
         Err(ImportError::Read(_) | ImportError::File(_)) => {
             Err(ApiError::parameter("body", "it cannot be read to its end"))
         }

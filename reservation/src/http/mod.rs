@@ -20,6 +20,10 @@ use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use self::{
+    authenticate::{Authenticate, AuthenticateError, Identity, TokenVerifier},
+    state::{ApiParts, ApiState},
+};
 pub(crate) use self::{
     authenticate::{Caller, scope},
     cursor::Cursor,
@@ -29,10 +33,6 @@ pub(crate) use self::{
     idempotency_key::fingerprint,
     reservations::{MAX_NOTE, MAX_REASON, MAX_TOKEN, decide_cancel, decide_confirm, find_own},
     state::decider_of,
-};
-pub use self::{
-    authenticate::{Authenticate, AuthenticateError, Identity, TokenVerifier},
-    state::{ApiParts, ApiState},
 };
 
 /// The longest body of a request, except of an import, in bytes.

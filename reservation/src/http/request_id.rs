@@ -21,8 +21,13 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
         .headers()
         .get(&NAME)
         .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()))
-        .map_or_else(|| entropy::token().expose_secret().chars().take(22).collect(), ToOwned::to_owned);
+        .filter(|id| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+        .map_or_else(
+            || entropy::token().expose_secret().chars().take(22).collect(),
+            ToOwned::to_owned,
+        );
     let method = request.method().clone();
     let span = tracing::info_span!("request", %id, %method, path = request.uri().path());
     let answer = CURRENT.scope(id.clone(), next.run(request)).instrument(span);

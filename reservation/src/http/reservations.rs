@@ -154,10 +154,8 @@ pub(super) async fn create(
     let mut errors = Errors::default();
     let note = input.note.and_then(|note| errors.long_text("/note", note, MAX_NOTE));
     let token = token(input.payment, &mut errors);
-    let lines = input
-        .items
-        .iter()
-        .map(|line| Line { item: line.inventory_id, quantity: line.quantity });
+    let lines =
+        input.items.iter().map(|line| Line { item: line.inventory_id, quantity: line.quantity });
     let basket = Basket::new(lines).map_err(|error| errors.add("/items", error.to_string()));
     let (Ok(basket), true) = (basket, errors.0.is_empty()) else {
         return Err(ApiError::fields(&errors.0));
@@ -295,11 +293,8 @@ async fn wait_until(
 
 fn respond(id: ReservationId, answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::ACCEPTED);
-    let media = if status.is_success() {
-        "application/json"
-    } else {
-        haetae_base::problem::MEDIA_TYPE
-    };
+    let media =
+        if status.is_success() { "application/json" } else { haetae_base::problem::MEDIA_TYPE };
     let mut response = (status, answer.body).into_response();
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));

@@ -175,13 +175,14 @@ impl From<HistoryEntry> for HistoryShape {
 
 impl From<Record> for ReservationShape {
     fn from(record: Record) -> Self {
-        let problem = record.refusal.as_ref().and_then(|refusal| {
-            serde_json::from_str(&refusal_problem(refusal).to_json()).ok()
-        });
-        let items = record.items.into_iter().map(|line| LineShape {
-            inventory_id: line.item.to_string(),
-            quantity: line.quantity,
-        });
+        let problem = record
+            .refusal
+            .as_ref()
+            .and_then(|refusal| serde_json::from_str(&refusal_problem(refusal).to_json()).ok());
+        let items = record
+            .items
+            .into_iter()
+            .map(|line| LineShape { inventory_id: line.item.to_string(), quantity: line.quantity });
         Self {
             id: record.id.to_string(),
             status: record.status,

@@ -13,9 +13,7 @@ use super::{
     BadLines, Format, ImportError, OnProgress, Progress,
     spool::{Chunks, Spool},
 };
-use crate::{
-    item_input::{ItemInput, PriceInput},
-};
+use crate::item_input::{ItemInput, PriceInput};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 256 * 1024;
@@ -38,8 +36,7 @@ pub(super) fn read(
     bad: &mut BadLines,
     progress: &mut OnProgress,
 ) -> Result<Chunks, ImportError> {
-    let mut reading =
-        Reading { spool: Spool::new(now)?, bad, skus: HashMap::new(), progress };
+    let mut reading = Reading { spool: Spool::new(now)?, bad, skus: HashMap::new(), progress };
     let source = BufReader::with_capacity(256 * 1024, source);
     match format {
         Format::Ndjson => reading.ndjson(source)?,
@@ -78,8 +75,7 @@ impl Reading<'_> {
     }
 
     fn csv(&mut self, source: impl Read) -> Result<(), ImportError> {
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
         let head = reader.headers().map_err(|error| ImportError::File(error.to_string()))?.clone();
         for needed in ["name", "quantity"] {
             if !head.iter().any(|column| column == needed) {
@@ -103,7 +99,8 @@ impl Reading<'_> {
                 Err(error) => match error.kind() {
                     csv::ErrorKind::Io(_) => return Err(io::Error::other(error).into()),
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                        self.bad.add(line, format!("{len} columns where there must be {expected_len}"));
+                        self.bad
+                            .add(line, format!("{len} columns where there must be {expected_len}"));
                     }
                     csv::ErrorKind::Utf8 { .. } => self.bad.add(line, "not UTF-8"),
                     _ => self.bad.add(line, error.to_string()),

@@ -1,7 +1,7 @@
 //! Writing what was read: chunk by chunk, one statement each, in one transaction.
 
 use haetae_base::{clock::Timestamp, sql::Sql};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement};
 
 use super::{
     BadLines, ImportError, Imported, OnProgress, Options, Progress,
@@ -26,6 +26,12 @@ pub(super) async fn write(
 ) -> Result<Imported, ImportError> {
     let store = Store::new(sql.clone());
     let transaction = sql.begin_write().await.map_err(StoreError::from)?;
+    let postgres = sql.backend() != DbBackend::Sqlite;
+    if postgres {
+        // The words of many items are sorted into the index together, not of each chunk anew.
+        let room = "SET LOCAL gin_pending_list_limit = '128MB'; SET LOCAL work_mem = '128MB'";
+        transaction.execute_unprepared(room).await.map_err(StoreError::from)?;
+    }
     let of = chunks.items;
     let (mut imported, mut done) = (Imported::default(), 0);
     while let Some((chunk, items)) = chunks.next(of - done)? {
@@ -40,8 +46,7 @@ pub(super) async fn write(
                 format!("quantity must be at least {least}: so many are held or sold already"),
             );
         }
-        let written =
-            upsert(&store, &transaction, chunk, now).await.map_err(StoreError::from)?;
+        let written = upsert(&store, &transaction, chunk, now).await.map_err(StoreError::from)?;
         let known = known.len() as u64;
         let created = items - known;
         imported.created += created;
@@ -55,6 +60,17 @@ pub(super) async fn write(
         return Err(ImportError::BadLines(std::mem::take(bad)));
     }
     transaction.commit().await.map_err(StoreError::from)?;
+    // What was written stays whatever becomes of this: it only makes the next search quick.
+    let tidy: &[&str] = if postgres {
+        &["SELECT gin_clean_pending_list('inventory_search')", "ANALYZE inventory"]
+    } else {
+        &["PRAGMA wal_checkpoint(TRUNCATE)"]
+    };
+    for statement in tidy {
+        if let Err(error) = sql.write.execute_unprepared(statement).await {
+            tracing::warn!(%error, statement, "the import is done, but not tidied up");
+        }
+    }
     Ok(imported)
 }
 

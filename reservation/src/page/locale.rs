@@ -137,9 +137,10 @@ fn preferred(field: &str) -> Option<Language> {
     for range in field.split(',') {
         let mut parts = range.split(';');
         let Some(language) = parts.next().and_then(Language::of_tag) else { continue };
-        let quality = parts
-            .find_map(|part| part.trim().strip_prefix("q="))
-            .map_or(Some(1.0), |q| q.trim().parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q)));
+        let quality =
+            parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| {
+                q.trim().parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q))
+            });
         let Some(quality) = quality.filter(|quality| *quality > 0.0) else { continue };
         #[expect(
             clippy::cast_possible_truncation,

@@ -65,10 +65,7 @@ async fn respond(
     let template = ReservationPage {
         refusal: record.refusal.as_ref().map(|refusal| explain(visit, refusal)),
         can_confirm: held,
-        can_cancel: matches!(
-            record.status,
-            Status::Pending | Status::Held | Status::Confirmed
-        ),
+        can_cancel: matches!(record.status, Status::Pending | Status::Held | Status::Confirmed),
         moving: !(record.status.is_final() || record.status == Status::Confirmed || held),
         cards: item::cards(&page),
         problem: problem.map(|key| page.t(key)),

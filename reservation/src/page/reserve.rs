@@ -54,13 +54,12 @@ pub(super) async fn reserve(
             Ok(id) => Ok(visit.redirect(&format!("/reservations/{id}"))),
             Err(Refused { key, counts }) => {
                 let text = match counts {
-                    Some(most) => visit
-                        .language()
-                        .text_with(key, &[("count", Argument::Number(most))]),
+                    Some(most) => {
+                        visit.language().text_with(key, &[("count", Argument::Number(most))])
+                    }
                     None => visit.language().text(key),
                 };
-                let filled =
-                    Filled { quantity: form.quantity, pay: form.pay, note: form.note };
+                let filled = Filled { quantity: form.quantity, pay: form.pay, note: form.note };
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 item::respond(&state, &visit, item, filled, Some(text), status).await
             }

@@ -188,10 +188,7 @@ impl Visit {
         for (name, value) in fixed {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        headers.insert(
-            header::CONTENT_LANGUAGE,
-            HeaderValue::from_static(self.language.tag()),
-        );
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
     }
 }
 
@@ -258,6 +255,7 @@ impl Page {
         self.signed_in
     }
 
+    #[expect(clippy::unused_self, reason = "templates reach everything through the page")]
     pub(super) fn asset(&self, name: &str) -> String {
         assets::path(name)
     }

@@ -56,11 +56,7 @@ pub struct Waiter {
 impl Waiters {
     /// Begins to wait for `id`. What changes from now on is not missed.
     pub fn wait_for(&self, id: ReservationId) -> Waiter {
-        let changes = self
-            .list()
-            .entry(id)
-            .or_insert_with(|| watch::Sender::new(0))
-            .subscribe();
+        let changes = self.list().entry(id).or_insert_with(|| watch::Sender::new(0)).subscribe();
         Waiter { list: self.clone(), id, changes }
     }
 
@@ -118,11 +114,7 @@ pub async fn follow(redis: Redis, waiters: Waiters, shutdown: Shutdown) {
     }
 }
 
-async fn follow_connection(
-    redis: &Redis,
-    waiters: &Waiters,
-    last: &mut String,
-) -> RedisResult<()> {
+async fn follow_connection(redis: &Redis, waiters: &Waiters, last: &mut String) -> RedisResult<()> {
     const BLOCK: Duration = Duration::from_secs(5);
     let mut connection = redis.dedicated(BLOCK + Duration::from_secs(2)).await?;
     if last == "$" {
@@ -178,7 +170,7 @@ mod tests {
         let mut first = waiters.wait_for(id);
         let mut second = waiters.wait_for(id);
         waiters.wake(id);
-        let forever = Duration::from_secs(3600);
+        let forever = Duration::from_hours(1);
         first.changed(forever).await;
         second.changed(forever).await;
         waiters.wake(id);

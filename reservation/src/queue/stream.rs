@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use haetae_base::redis::Redis;
 use redis::{
-    AsyncCommands, RedisError, RedisResult, pipe,
+    AsyncCommands, RedisError, RedisResult,
     aio::{ConnectionLike, MultiplexedConnection},
-    cmd,
+    cmd, pipe,
     streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
 };
 

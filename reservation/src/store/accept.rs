@@ -417,10 +417,7 @@ impl Store {
                      SELECT w.id, 1, 'pending', $2 FROM {}",
                     self.table(1, "w", &[("id", Kind::Text)])
                 ),
-                [
-                    ids(accepted.iter().map(|new| new.request.id))?.into(),
-                    now.as_millis().into(),
-                ],
+                [ids(accepted.iter().map(|new| new.request.id))?.into(), now.as_millis().into()],
             )
             .await?;
         expect_rows(accepted.len() as u64, written)?;

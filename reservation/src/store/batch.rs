@@ -571,7 +571,8 @@ fn assemble(
 ) -> Result<HashMap<ReservationId, Loaded>, StoreError> {
     let mut baskets: HashMap<String, Vec<Line>> = HashMap::with_capacity(rows.len());
     for line in lines {
-        let quantity = u32::try_from(line.quantity).ok().and_then(|units| Quantity::new(units).ok());
+        let quantity =
+            u32::try_from(line.quantity).ok().and_then(|units| Quantity::new(units).ok());
         let (Ok(item), Some(quantity)) = (line.inventory_id.parse(), quantity) else {
             return Err(StoreError::Inconsistent {
                 table: "reservation_items",
@@ -594,13 +595,8 @@ fn assemble(
                 id: row.id.clone(),
             };
             let id: ReservationId = row.id.parse().map_err(|_| wrong("id"))?;
-            let state = mapping::state(
-                &row.id,
-                &row.status,
-                &row.keeps,
-                &row.goal,
-                row.hold_expires_at,
-            )?;
+            let state =
+                mapping::state(&row.id, &row.status, &row.keeps, &row.goal, row.hold_expires_at)?;
             let version = u64::try_from(row.version)
                 .ok()
                 .and_then(Version::new)
@@ -621,8 +617,7 @@ fn assemble(
 }
 
 fn payment(row: &PaymentRow) -> Result<Payment, StoreError> {
-    let wrong =
-        |column| StoreError::Inconsistent { table: "payments", column, id: row.id.clone() };
+    let wrong = |column| StoreError::Inconsistent { table: "payments", column, id: row.id.clone() };
     Ok(Payment {
         id: row.id.parse().map_err(|_| wrong("id"))?,
         token: row.token.clone(),

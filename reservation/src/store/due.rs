@@ -63,11 +63,7 @@ impl Store {
         );
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows: Vec<DueRow> = self
-            .all(
-                &self.sql.read,
-                text,
-                [ids(partitions)?.into(), after.into(), clamp(limit).into()],
-            )
+            .all(&self.sql.read, text, [ids(partitions)?.into(), after.into(), clamp(limit).into()])
             .await?;
         rows.iter().map(parse).collect()
     }

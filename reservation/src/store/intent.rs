@@ -143,8 +143,7 @@ impl Store {
             return Ok(None);
         }
         let currency = owner.currency.as_deref();
-        let total =
-            mapping::money("reservations", &id.to_string(), owner.total_minor, currency)?;
+        let total = mapping::money("reservations", &id.to_string(), owner.total_minor, currency)?;
         Ok(Some((loaded, total)))
     }
 }

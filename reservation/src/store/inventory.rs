@@ -183,8 +183,7 @@ impl Store {
     ) -> Result<InventoryItem, WriteItemError> {
         let transaction = self.sql.begin_write().await?;
         let lock = self.lock(" FOR UPDATE OF v");
-        let item =
-            self.item_on(&transaction, id, lock).await?.ok_or(WriteItemError::NotFound)?;
+        let item = self.item_on(&transaction, id, lock).await?.ok_or(WriteItemError::NotFound)?;
         if item.version != expected {
             return Err(WriteItemError::Stale(item.version));
         }
@@ -262,8 +261,7 @@ impl TryFrom<ItemRow> for InventoryItem {
     fn try_from(row: ItemRow) -> Result<Self, StoreError> {
         let wrong =
             |column| StoreError::Inconsistent { table: "inventory", column, id: row.id.clone() };
-        let price =
-            mapping::money("inventory", &row.id, row.price_minor, row.currency.as_deref())?;
+        let price = mapping::money("inventory", &row.id, row.price_minor, row.currency.as_deref())?;
         let attributes = match &row.attributes {
             Some(text) => serde_json::from_str(text).map_err(|_| wrong("attributes"))?,
             None => Map::new(),

@@ -41,20 +41,15 @@ pub(super) fn state(
     goal: &str,
     hold_expires_at: Option<i64>,
 ) -> Result<State, StoreError> {
-    let wrong = |column| StoreError::Inconsistent {
-        table: "reservations",
-        column,
-        id: id.to_owned(),
-    };
+    let wrong =
+        |column| StoreError::Inconsistent { table: "reservations", column, id: id.to_owned() };
     let parsed = Status::parse(status).ok_or_else(|| wrong("status"))?;
     let keeps = parse_keeps(keeps).ok_or_else(|| wrong("keeps"))?;
     let goal = parse_goal(goal).ok_or_else(|| wrong("goal"))?;
     let state = match parsed {
         Status::Pending => State::Pending,
         Status::Held => State::Held {
-            until: Timestamp::from_millis(
-                hold_expires_at.ok_or_else(|| wrong("hold_expires_at"))?,
-            ),
+            until: Timestamp::from_millis(hold_expires_at.ok_or_else(|| wrong("hold_expires_at"))?),
             confirming: goal == Goal::Confirm,
         },
         Status::Confirmed => State::Confirmed,
@@ -81,8 +76,7 @@ pub(super) fn money(
     minor: Option<i64>,
     currency: Option<&str>,
 ) -> Result<Option<Money>, StoreError> {
-    let wrong =
-        |column| StoreError::Inconsistent { table, column, id: id.to_owned() };
+    let wrong = |column| StoreError::Inconsistent { table, column, id: id.to_owned() };
     match (minor, currency) {
         (None, None) => Ok(None),
         (Some(minor), Some(currency)) => {

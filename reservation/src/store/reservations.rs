@@ -207,9 +207,8 @@ impl Store {
         if let Some(before) = before {
             condition("r.id < $", before.to_string().into());
         }
-        let text = format!(
-            "SELECT {ROW} FROM reservations r{conditions} ORDER BY r.id DESC LIMIT $1"
-        );
+        let text =
+            format!("SELECT {ROW} FROM reservations r{conditions} ORDER BY r.id DESC LIMIT $1");
         let rows: Vec<Row> = self.all(&self.sql.read, text, values).await?;
         self.complete(rows).await
     }
@@ -303,8 +302,7 @@ fn record(
         .map(serde_json::from_str)
         .transpose()
         .map_err(|_| wrong("refusal"))?;
-    let total =
-        mapping::money("reservations", &row.id, row.total_minor, row.currency.as_deref())?;
+    let total = mapping::money("reservations", &row.id, row.total_minor, row.currency.as_deref())?;
     Ok(Record {
         id: row.id.parse().map_err(|_| wrong("id"))?,
         status: Status::parse(&row.status).ok_or_else(|| wrong("status"))?,

@@ -126,7 +126,10 @@ mod tests {
     fn words_are_letters_and_digits_in_any_script() {
         let query = Query::parse("UA1545  JFK→LAX '); DROP TABLE 서울역!").expect("words");
         assert_eq!(query.0, ["ua1545", "jfk", "lax", "drop", "table", "서울역"]);
-        assert_eq!(query.tsquery(), "'ua1545':* & 'jfk':* & 'lax':* & 'drop':* & 'table':* & '서울역':*");
+        assert_eq!(
+            query.tsquery(),
+            "'ua1545':* & 'jfk':* & 'lax':* & 'drop':* & 'table':* & '서울역':*"
+        );
         assert!(Query::parse(" \"*' --").is_none());
         let many = "w ".repeat(100);
         assert_eq!(Query::parse(&many).expect("words").0.len(), Query::MAX_WORDS);

@@ -11,8 +11,12 @@ use super::stand::{CUSTOMER, OTHER, SELLER, Stand, basket, history, send};
 async fn reserves_confirms_and_cancels() {
     for stand in Stand::each().await {
         let item = stand
-            .post("/api/v1/inventory", SELLER, &json!({"name": "A room", "quantity": 3,
-                "price": {"amount_minor": 1000, "currency": "KRW"}}))
+            .post(
+                "/api/v1/inventory",
+                SELLER,
+                &json!({"name": "A room", "quantity": 3,
+                "price": {"amount_minor": 1000, "currency": "KRW"}}),
+            )
             .await;
         assert_eq!(item.status, 201, "{}", item.text);
         let id = item.json()["id"].as_str().expect("an id").to_owned();
@@ -169,9 +173,7 @@ async fn an_idempotency_key_stands_for_one_request() {
 async fn what_makes_no_sense_is_refused_with_its_field() {
     let stand = Stand::each().await.remove(0);
     let item = stand.bench.item(10).await.to_string();
-    let line = |quantity: serde_json::Value| {
-        json!({"items": [{"inventory_id": item, "quantity": quantity}]})
-    };
+    let line = |quantity: serde_json::Value| json!({"items": [{"inventory_id": item, "quantity": quantity}]});
     for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null), json!(10_001)] {
         let problem = stand.reserve(&line(quantity), 0).await.problem(422, "invalid-field");
         assert_eq!(problem["errors"][0]["field"], "/items/0/quantity", "{problem}");
@@ -210,7 +212,8 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
     let stranger = stand.get("/api/v1/reservations", "forged").await;
     stranger.problem(401, "unauthenticated");
     assert!(stranger.header("www-authenticate").contains("invalid_token"));
-    let weak = stand.post("/api/v1/inventory", CUSTOMER, &json!({"name": "x", "quantity": 1})).await;
+    let weak =
+        stand.post("/api/v1/inventory", CUSTOMER, &json!({"name": "x", "quantity": 1})).await;
     weak.problem(403, "insufficient-scope");
     assert!(weak.header("www-authenticate").contains("inventory:write"));
 }
@@ -296,7 +299,9 @@ async fn anothers_reservation_is_not_there() {
         let item = stand.bench.item(5).await.to_string();
         let mine = stand.reserve(&basket(&[(&item, 1)]), 20).await.json();
         let id = mine["id"].as_str().expect("an id");
-        for path in [format!("/api/v1/reservations/{id}"), format!("/api/v1/reservations/{id}/events")] {
+        for path in
+            [format!("/api/v1/reservations/{id}"), format!("/api/v1/reservations/{id}/events")]
+        {
             stand.get(&path, OTHER).await.problem(404, "not-found");
         }
         for verb in ["confirm", "cancel"] {
@@ -307,8 +312,14 @@ async fn anothers_reservation_is_not_there() {
         assert_eq!(theirs, json!({"items": [], "next_cursor": null}));
         let held = stand.get("/api/v1/reservations?status=held&limit=1", CUSTOMER).await.json();
         assert_eq!(held["items"][0]["id"], id);
-        assert_eq!(stand.get("/api/v1/reservations?status=failed", CUSTOMER).await.json()["items"], json!([]));
-        stand.get("/api/v1/reservations?status=lost", CUSTOMER).await.problem(400, "invalid-parameter");
+        assert_eq!(
+            stand.get("/api/v1/reservations?status=failed", CUSTOMER).await.json()["items"],
+            json!([])
+        );
+        stand
+            .get("/api/v1/reservations?status=lost", CUSTOMER)
+            .await
+            .problem(400, "invalid-parameter");
     }
 }
 
@@ -377,7 +388,10 @@ async fn items_come_in_over_http() {
         assert_eq!(refused["lines"][0]["line"], 3);
         let done = import(file, "?skip_bad=true").await;
         assert_eq!(done.status, 200, "{}", done.text);
-        assert_eq!((done.json()["created"].as_u64(), done.json()["skipped_count"].as_u64()), (Some(2), Some(1)));
+        assert_eq!(
+            (done.json()["created"].as_u64(), done.json()["skipped_count"].as_u64()),
+            (Some(2), Some(1))
+        );
         let list = stand.get("/api/v1/inventory", "").await.json();
         assert_eq!(list["items"].as_array().expect("items").len(), 2);
     }

@@ -1,10 +1,7 @@
 //! What tests are run on: a fresh SQLite file, or a schema of PostgreSQL when `HAETAE_TEST_POSTGRES_URL`
 //! says where one is.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use haetae_base::{
     clock::{Clock, SystemClock, Timestamp},
@@ -40,7 +37,7 @@ pub(crate) struct Bench {
 }
 
 pub(crate) const POLICY: Policy = Policy {
-    hold: HoldPolicy { duration: Duration::from_secs(600) },
+    hold: HoldPolicy { duration: Duration::from_mins(10) },
     patience: Duration::from_secs(5),
     attempts: 5,
     backoff: Duration::from_millis(10),
@@ -101,9 +98,8 @@ impl Bench {
 
     pub(crate) async fn priced_item(&self, quantity: u32, price: Option<i64>) -> ItemId {
         let currency = "KRW".parse().expect("a currency");
-        let price = price.map(|minor| {
-            crate::domain::money::Money::new(minor, currency).expect("an amount")
-        });
+        let price = price
+            .map(|minor| crate::domain::money::Money::new(minor, currency).expect("an amount"));
         let about = Description {
             sku: None,
             name: "a thing".to_owned(),

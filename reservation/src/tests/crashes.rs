@@ -30,8 +30,7 @@ async fn worker_process() {
         return;
     };
     let sql = Sql::connect(&database.into(), "test", 4).await.expect("a database");
-    let redis =
-        Redis::connect(&redis.into(), Duration::from_millis(250)).await.expect("Redis");
+    let redis = Redis::connect(&redis.into(), Duration::from_millis(250)).await.expect("Redis");
     let provider = PaymentSimulator::new(sql.clone(), Duration::from_millis(10), []);
     let worker = Worker {
         store: Store::new(sql),

@@ -74,7 +74,11 @@ async fn a_known_sku_is_brought_up_to_date() {
             .expect("due");
         let work: Vec<_> = due
             .into_iter()
-            .map(|due| crate::apply_batch::Work { id: due.id, partition: due.partition, answer: None })
+            .map(|due| crate::apply_batch::Work {
+                id: due.id,
+                partition: due.partition,
+                answer: None,
+            })
             .collect();
         let policy = super::bench::POLICY;
         crate::apply_batch::apply(&bench.store, &fences, &work, &policy, super::bench::now())

@@ -55,7 +55,10 @@ async fn accepted(bench: &Bench, item: ItemId) -> Vec<ReservationId> {
     ids
 }
 
-async fn seen(bench: &Bench, item: ItemId) -> Arc<HashMap<ItemId, crate::domain::inventory::Stock>> {
+async fn seen(
+    bench: &Bench,
+    item: ItemId,
+) -> Arc<HashMap<ItemId, crate::domain::inventory::Stock>> {
     Arc::new(HashMap::from([(item, bench.stock(item).await)]))
 }
 

@@ -69,10 +69,8 @@ impl World<'_> {
             Op::Reserve { lines, pays } => {
                 let lines: Vec<_> =
                     lines.into_iter().map(|(item, units)| (self.items[item], units)).collect();
-                let request = AcceptRequest {
-                    new: request(&lines, pays.then_some("tok_ok")),
-                    answer: None,
-                };
+                let request =
+                    AcceptRequest { new: request(&lines, pays.then_some("tok_ok")), answer: None };
                 let accepted =
                     store.accept(vec![request], Duration::ZERO, self.now).await.expect("accepted");
                 if let Some(Acceptance::Accepted(new)) = accepted.into_iter().next() {
@@ -162,7 +160,8 @@ impl World<'_> {
             assert_eq!((stock.held(), stock.sold()), expected);
         }
         for id in &self.ids {
-            let record = self.bench.store.find_reservation(*id).await.expect("read").expect("there");
+            let record =
+                self.bench.store.find_reservation(*id).await.expect("read").expect("there");
             assert_eq!(record.history.last().map(|last| last.status), Some(record.status));
         }
     }

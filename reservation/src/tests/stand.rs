@@ -110,7 +110,7 @@ impl Authenticate for Believer {
             subject: subject.to_owned(),
             client_id: "test".to_owned(),
             scopes: scopes.split('+').map(ToOwned::to_owned).collect(),
-            expires_at: now().plus(Duration::from_secs(3600)),
+            expires_at: now().plus(Duration::from_hours(1)),
         })
     }
 }

@@ -86,8 +86,7 @@ async fn a_wiped_redis_loses_nothing() {
 
 #[tokio::test]
 async fn a_hold_runs_out_unless_it_is_being_paid() {
-    let policy =
-        Policy { hold: HoldPolicy { duration: Duration::from_millis(1200) }, ..POLICY };
+    let policy = Policy { hold: HoldPolicy { duration: Duration::from_millis(1200) }, ..POLICY };
     for bench in Bench::each().await {
         let mut stand = Stand::on(bench, policy).await;
         stand.work_as(policy, Duration::from_millis(1500)).await;

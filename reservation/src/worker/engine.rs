@@ -65,12 +65,7 @@ impl Engine {
         }
     }
 
-    async fn turn(
-        &self,
-        first: Task,
-        receiver: &mut mpsc::Receiver<Task>,
-        shutdown: &Shutdown,
-    ) {
+    async fn turn(&self, first: Task, receiver: &mut mpsc::Receiver<Task>, shutdown: &Shutdown) {
         let mut tasks = vec![first];
         while tasks.len() < self.worker.batch
             && let Ok(task) = receiver.try_recv()

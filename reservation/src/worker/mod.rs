@@ -95,6 +95,9 @@ impl Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Worker").field("partitions", &self.partitions).finish_non_exhaustive()
+        formatter
+            .debug_struct("Worker")
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
