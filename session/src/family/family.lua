@@ -50,15 +50,20 @@ for at = 12, #ARGV do
     if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
 end
 
--- The access tokens of the family, so that its end can be theirs: those that are over are forgotten.
-local issued = {}
+-- The access tokens of the family, so that its end can be theirs. Those that are over are forgotten; of
+-- more than 16 at once the oldest lose their names, and "ends at:*" stands for them.
 if ARGV[10] ~= '' then
+    local named, unnamed = {}, nil
     for _, token in ipairs(f[9] and cjson.decode(f[9]) or {}) do
-        if tonumber(string.match(token, '^%d+')) > now then issued[#issued + 1] = token end
+        local ends, jti = string.match(token, '^(%d+):(.*)$')
+        if tonumber(ends) > now then
+            if jti == '*' then unnamed = token else named[#named + 1] = token end
+        end
     end
-    issued[#issued + 1] = ARGV[10]
-    if #issued > 256 then table.remove(issued, 1) end
-    redis.call('HSET', key, 'issued', cjson.encode(issued))
+    named[#named + 1] = ARGV[10]
+    if #named > 16 then unnamed = string.match(table.remove(named, 1), '^%d+') .. ':*' end
+    if unnamed then table.insert(named, 1, unnamed) end
+    redis.call('HSET', key, 'issued', cjson.encode(named))
 end
 
 if successor then return { 'replayed', grant, f[5], successor } end

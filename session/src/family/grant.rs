@@ -34,6 +34,10 @@ pub struct FamilyGrant {
     /// denylist. Not part of the grant as stored.
     #[serde(skip)]
     pub issued: Vec<AccessRef>,
+    /// Whether there are more of them than are named: then only the end of the session's or the account's
+    /// tokens is the end of them all.
+    #[serde(skip)]
+    pub issued_more: bool,
 }
 
 /// An access token, by its id.
@@ -56,12 +60,16 @@ impl AccessRef {
         Some(Self { jti: jti.to_owned(), until: Timestamp::from_millis(until.parse().ok()?) })
     }
 
-    /// Reads the field `issued` of a family; an empty text is no tokens.
-    pub(super) fn read_all(json: &[u8]) -> Option<Vec<Self>> {
+    /// Reads the field `issued` of a family; an empty text is no tokens. Whether there are more than are
+    /// named.
+    pub(super) fn read_all(json: &[u8]) -> Option<(Vec<Self>, bool)> {
         if json.is_empty() {
-            return Some(Vec::new());
+            return Some((Vec::new(), false));
         }
         let texts: Vec<String> = serde_json::from_slice(json).ok()?;
-        texts.iter().map(|text| Self::of_text(text)).collect()
+        let all = texts.iter().map(|text| Self::of_text(text)).collect::<Option<Vec<_>>>()?;
+        let (unnamed, named): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|token| token.jti == "*");
+        Some((named, !unnamed.is_empty()))
     }
 }

@@ -124,7 +124,7 @@ impl FamilyStore {
             b"reused" => {
                 let mut grant = Box::new(grant(&answer.next().unwrap_or_default())?);
                 let first = answer.next().is_some_and(|first| first == b"1");
-                grant.issued = issued(&answer.next().unwrap_or_default())?;
+                (grant.issued, grant.issued_more) = issued(&answer.next().unwrap_or_default())?;
                 Err(RotateError::Reused { family, grant, first })
             }
             b"unknown" => Err(RotateError::Unknown),
@@ -189,7 +189,7 @@ fn granted(
     Ok((found, expires_at))
 }
 
-pub(super) fn issued(json: &[u8]) -> Result<Vec<AccessRef>, StoreError> {
+pub(super) fn issued(json: &[u8]) -> Result<(Vec<AccessRef>, bool), StoreError> {
     AccessRef::read_all(json).ok_or(StoreError::Unreadable("the access tokens of a family"))
 }
 

@@ -336,7 +336,8 @@ impl FamilyStore {
         match answer.first().map(Vec::as_slice) {
             Some(b"killed") => {
                 let mut found = grant(answer.get(1).map_or(&[], Vec::as_slice))?;
-                found.issued = issued(answer.get(2).map_or(&[], Vec::as_slice))?;
+                (found.issued, found.issued_more) =
+                    issued(answer.get(2).map_or(&[], Vec::as_slice))?;
                 // The family is dead already; an entry that stays behind is only skipped.
                 if let Err(error) =
                     index::remove(&mut connection, &indexes(&found), &family.to_string()).await

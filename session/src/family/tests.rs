@@ -44,6 +44,7 @@ fn grant() -> FamilyGrant {
         offline: false,
         roles: vec!["admin".to_owned()],
         issued: Vec::new(),
+        issued_more: false,
     }
 }
 
@@ -331,4 +332,30 @@ async fn a_rotation_that_redis_lost_is_no_theft() {
     // But it was the first one's successor: that one is spent, whatever Redis says.
     assert!(matches!(refusal(&store, &first, after(61)).await, RotateError::Unknown));
     assert!(matches!(refusal(&store, &second, after(62)).await, RotateError::Unknown));
+}
+
+#[tokio::test]
+async fn access_tokens_that_are_too_many_to_name_are_not_forgotten() {
+    let (_redis, store) = store().await;
+    let access =
+        |number: u64| AccessRef { jti: format!("tok_{number}"), until: after(300 + number) };
+    let (_, mut token) =
+        store.start_issuing(&grant(), Some(&access(0)), START).await.expect("starts");
+    for number in 1..=40 {
+        let rotated = store
+            .rotate_issuing(
+                token.expose_secret(),
+                "shop",
+                None,
+                Some(&access(number)),
+                after(number),
+            )
+            .await
+            .expect("rotates");
+        token = rotated.refresh_token;
+    }
+    let killed = store.revoke(token.expose_secret(), "shop", after(41)).await.expect("revokes");
+    let killed = killed.expect("a grant");
+    assert!(killed.issued_more);
+    assert_eq!(killed.issued, (25..=40).map(access).collect::<Vec<_>>());
 }
