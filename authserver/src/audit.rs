@@ -2,7 +2,7 @@
 //! writer of its own stores the events in batches and tries again while SQL is away. Only when the queue
 //! is full is an event given up, and then it is counted, and stands in the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use haetae_base::{
     clock::{Clock, Timestamp},
@@ -192,7 +192,7 @@ impl Event {
 
     /// The account that it is about.
     #[must_use]
-    pub(crate) fn subject(mut self, subject: impl ToString) -> Self {
+    pub(crate) fn subject(mut self, subject: impl Display) -> Self {
         self.subject = Some(subject.to_string());
         self
     }
@@ -206,7 +206,7 @@ impl Event {
 
     /// The SSO session that it is about.
     #[must_use]
-    pub(crate) fn sid(mut self, sid: impl ToString) -> Self {
+    pub(crate) fn sid(mut self, sid: impl Display) -> Self {
         self.sid = Some(sid.to_string());
         self
     }
@@ -272,6 +272,7 @@ pub struct Recorded {
     pub detail: Map<String, Value>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }

@@ -30,28 +30,28 @@ impl Cookies {
     }
 
     /// The value of a cookie that the browser sent.
-    pub(crate) fn read<'a>(&self, jar: &'a CookieJar, name: Name) -> Option<&'a str> {
+    pub(crate) fn read<'a>(self, jar: &'a CookieJar, name: Name) -> Option<&'a str> {
         jar.get(self.name(name)).map(Cookie::value).filter(|value| !value.is_empty())
     }
 
     /// Sets a cookie until the browser is closed. What it stands for ends on the server's side.
-    pub(crate) fn write(&self, jar: CookieJar, name: Name, value: &SecretString) -> CookieJar {
+    pub(crate) fn write(self, jar: CookieJar, name: Name, value: &SecretString) -> CookieJar {
         jar.add(self.cookie(name, value.expose_secret().to_owned()))
     }
 
     /// Takes a cookie away.
-    pub(crate) fn remove(&self, jar: CookieJar, name: Name) -> CookieJar {
+    pub(crate) fn remove(self, jar: CookieJar, name: Name) -> CookieJar {
         // A removal has to name the same attributes, or a `__Host-` cookie stays.
         jar.remove(self.cookie(name, String::new()))
     }
 
     /// The hash of this browser's flow cookie, if it has one: what pending things are bound to.
-    pub(crate) fn browser(&self, jar: &CookieJar) -> Option<SecretHash> {
+    pub(crate) fn browser(self, jar: &CookieJar) -> Option<SecretHash> {
         self.read(jar, Name::Flow).map(SecretHash::of)
     }
 
     /// The same, after giving the browser a flow cookie when it has none.
-    pub(crate) fn ensure_browser(&self, jar: CookieJar) -> (CookieJar, SecretHash) {
+    pub(crate) fn ensure_browser(self, jar: CookieJar) -> (CookieJar, SecretHash) {
         if let Some(browser) = self.browser(&jar) {
             return (jar, browser);
         }

@@ -141,18 +141,16 @@ fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool) {
 }
 
 async fn time_out(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::warn!("a handler took too long");
-            Problem::unavailable(5).into_response()
-        }
-    }
+    tokio::time::timeout(TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+        tracing::warn!("a handler took too long");
+        Problem::unavailable(5).into_response()
+    })
 }
 
 /// What is answered where there is nothing.
-pub(crate) async fn not_found() -> Problem {
+pub(crate) async fn not_found(context: RequestContext) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
+        .request_id(context.request_id())
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ async fn a_changed_password_ends_the_other_sessions_and_all_that_was_given_out_i
         offline: true,
         roles: Vec::new(),
         issued: Vec::new(),
+        issued_more: false,
     };
     house.state.families.start(&grant, now).await.expect("a family");
     here.sign_in("minjun").await;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a person may take.
-const LIFETIME: Duration = Duration::from_secs(15 * 60);
+const LIFETIME: Duration = Duration::from_mins(15);
 const KIND: &str = "request";
 
 /// What is missing before the client can be answered.

@@ -133,6 +133,23 @@ impl Manage {
         Ok(account)
     }
 
+    /// Gives an account these roles and no others. Its sessions end: their tokens name the old ones.
+    ///
+    /// # Errors
+    /// [`ManageError`]; doing it again finishes what is left.
+    pub async fn set_roles(&self, username: &str, roles: &[Role]) -> Result<(), ManageError> {
+        let account = self.account(username).await?;
+        let wanted: BTreeSet<Role> = roles.iter().copied().collect();
+        // Before anything changes: what cannot be ended must not be begun.
+        self.redis().await?;
+        self.accounts.set_roles(account.id, &wanted, self.now()).await?;
+        let names: Vec<&str> = wanted.iter().map(|role| role.as_str()).collect();
+        let event = Event::success(What::AccountRolesChanged).subject(account.id);
+        self.record(event.with("roles", names)).await?;
+        self.end_all(account.id).await?;
+        Ok(())
+    }
+
     /// Takes away the second factor of an account and its recovery codes. Whether there was one.
     pub async fn remove_second_factor(&self, username: &str) -> Result<bool, ManageError> {
         let account = self.account(username).await?;

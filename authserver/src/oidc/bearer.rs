@@ -105,7 +105,7 @@ impl IntoResponse for BearerError {
             "Bearer realm=\"haetae\", error=\"{code}\", error_description=\"{description}\""
         );
         if let Self::InsufficientScope(scope) = self {
-            challenge.push_str(&format!(", scope=\"{scope}\""));
+            challenge = format!("{challenge}, scope=\"{scope}\"");
         }
         let body = json!({"error": code, "error_description": description});
         let mut response = (status, Json(body)).into_response();

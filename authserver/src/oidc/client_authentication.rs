@@ -41,23 +41,21 @@ pub(super) async fn authenticate(
     let basic = presented.method == AuthMethod::ClientSecretBasic;
     let client = state.clients.find(&presented.client_id).await?;
     let known = client.is_some();
-    match client.filter(|client| is_authentic(client, &presented)) {
-        Some(client) => Ok(client),
-        None => {
-            let mut event = Event::failure(
-                What::ClientAuthentication,
-                if known { "wrong_secret_or_method" } else { "unknown_client" },
-            )
-            .from(context)
-            .with("method", presented.method.as_str());
-            // A name that is no client's may be a secret in the wrong field: it is not written down.
-            if known {
-                event = event.client(presented.client_id);
-            }
-            state.audit.record(event);
-            Err(OAuthError::invalid_client(basic))
-        }
+    if let Some(client) = client.filter(|client| is_authentic(client, &presented)) {
+        return Ok(client);
     }
+    let mut event = Event::failure(
+        What::ClientAuthentication,
+        if known { "wrong_secret_or_method" } else { "unknown_client" },
+    )
+    .from(context)
+    .with("method", presented.method.as_str());
+    // A name that is no client's may be a secret in the wrong field: it is not written down.
+    if known {
+        event = event.client(presented.client_id);
+    }
+    state.audit.record(event);
+    Err(OAuthError::invalid_client(basic))
 }
 
 fn read(headers: &HeaderMap, params: &Params) -> Result<Presented, OAuthError> {
@@ -111,15 +109,12 @@ fn percent_decoded(text: &str) -> String {
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match value {
-            Some(value) => {
-                decoded.push(value);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
+        if let Some(value) = value {
+            decoded.push(value);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            decoded.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()

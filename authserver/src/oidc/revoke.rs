@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use haetae_keys::verify::NoRevocations;
-use haetae_session::{denylist::Entry, family};
+use haetae_session::{
+    denylist::{Entry, Kind},
+    family::{self, FamilyGrant},
+};
 
 use super::{client_authentication, error::OAuthError, introspect::is_jwt, params::Params};
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     context::RequestContext,
     domain::client::Client,
     fault,
-    state::AppState,
+    state::{AppState, longest_token},
 };
 
 pub(super) async fn revoke(
@@ -69,6 +72,22 @@ async fn revoke_access(
     ))
 }
 
+/// What the denylist has to know when a refresh family has ended: its access tokens by name; or all of
+/// the session's, of the account's when there is no session, when they were too many to name.
+pub(super) fn tokens_of(state: &AppState, grant: &FamilyGrant) -> Vec<Entry> {
+    let mut entries: Vec<Entry> =
+        grant.issued.iter().map(|token| Entry::token(&token.jti, token.until)).collect();
+    if grant.issued_more {
+        let (kind, value) = match grant.sid {
+            Some(sid) => (Kind::Sid, sid.to_string()),
+            None => (Kind::Sub, grant.sub.clone()),
+        };
+        let longest = longest_token(&state.config);
+        entries.push(Entry::everything(kind, value, state.now(), longest));
+    }
+    entries
+}
+
 /// Ends the whole grant: every refresh token of the family and the access tokens that came from it.
 async fn revoke_refresh(
     state: &AppState,
@@ -83,9 +102,9 @@ async fn revoke_refresh(
     let Some(grant) = killed else {
         return Ok(None);
     };
+    let entries = tokens_of(state, &grant);
     let count = grant.issued.len();
-    let entries = grant.issued.into_iter().map(|token| Entry::token(token.jti, token.until));
-    state.denylist.revoke_all(entries.collect()).await?;
+    state.denylist.revoke_all(entries).await?;
     let mut event = Event::success(What::TokenRevoked)
         .subject(&grant.sub)
         .with("token", "refresh_token")

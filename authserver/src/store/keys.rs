@@ -42,14 +42,14 @@ impl KeyStore for SigningKeys {
             .await
             .map_err(StoreError::failed)?;
         let revision = read_revision(&snapshot).await?;
-        let rows = row::Entity::find()
+        let found = row::Entity::find()
             .order_by_asc(row::Column::CreatedAt)
             .order_by_asc(row::Column::Kid)
             .all(&snapshot)
             .await
             .map_err(StoreError::failed)?;
         snapshot.commit().await.map_err(StoreError::failed)?;
-        let keys = rows.into_iter().map(StoredKey::try_from).collect::<Result<_, _>>();
+        let keys = found.into_iter().map(StoredKey::try_from).collect::<Result<_, _>>();
         Ok(StoredRing { revision, keys: keys.map_err(StoreError::failed)? })
     }
 

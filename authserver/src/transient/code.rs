@@ -16,7 +16,7 @@ use super::TransientError;
 use crate::domain::grant::Grant;
 
 /// How long a redeemed code is remembered.
-const REMEMBERED: Duration = Duration::from_secs(3600);
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// What a code stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

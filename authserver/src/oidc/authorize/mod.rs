@@ -203,7 +203,7 @@ async fn authorize(
 ) -> Response {
     let request = match check(state, &params).await {
         Ok(request) => request,
-        Err(refused) => return refuse(state, visit, refused).await,
+        Err(refused) => return refuse(state, visit, refused),
     };
     match step(state, &mut visit, &request, earlier.as_ref()).await {
         Ok(response) => response,
@@ -334,7 +334,7 @@ async fn issue(
     Ok(request.answer(state).code(code_value.expose_secret()))
 }
 
-async fn refuse(state: &AppState, visit: Visit, refused: Refused) -> Response {
+fn refuse(state: &AppState, visit: Visit, refused: Refused) -> Response {
     match refused {
         Refused::OnPage(error) => {
             state.audit.record(

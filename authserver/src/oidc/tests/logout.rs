@@ -17,7 +17,7 @@ async fn the_id_token_of_the_session_signs_out_at_once() {
     let tokens = world.tokens().await;
     let hint = text(&tokens["id_token"]);
     // Also an ID token that has expired.
-    world.house.clock.advance(Duration::from_secs(600));
+    world.house.clock.advance(Duration::from_mins(10));
     world.settle().await;
     let fresh = world.tokens().await;
     let fields = [

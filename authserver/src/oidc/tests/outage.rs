@@ -33,7 +33,7 @@ async fn without_sql_a_refresh_works() {
     state.sql.write.clone().close().await.expect("closed");
     state.sql.read.clone().close().await.expect("closed");
     // Older than the cache would trust without asking.
-    world.house.clock.advance(std::time::Duration::from_secs(120));
+    world.house.clock.advance(std::time::Duration::from_mins(2));
     let next = world.refresh(&text(&tokens["refresh_token"])).await.tokens();
     assert_ne!(next["refresh_token"], tokens["refresh_token"]);
     let grant = [("grant_type", "client_credentials")];

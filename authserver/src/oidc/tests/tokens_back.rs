@@ -153,6 +153,23 @@ async fn revoking_a_refresh_token_ends_the_grant() {
 }
 
 #[tokio::test]
+async fn a_client_that_refreshes_all_the_time_leaves_no_token_alive() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let first = world.tokens().await;
+    let mut newest = first.clone();
+    for _ in 0..40 {
+        newest = world.refresh(&text(&newest["refresh_token"])).await.tokens();
+    }
+    let refresh = text(&newest["refresh_token"]);
+    let fields = [("token", refresh.as_str()), ("client_id", "mobile")];
+    assert_eq!(world.call("/oauth2/revoke", &fields, None).await.status, 200);
+    for tokens in [&first, &newest] {
+        eventually_refused(&mut world, &text(&tokens["access_token"])).await;
+    }
+}
+
+#[tokio::test]
 async fn discovery_is_truthful_and_both_documents_are_one() {
     let mut world = World::open().await;
     let got = world.browser.get("/.well-known/openid-configuration").await;

@@ -4,11 +4,7 @@
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use haetae_base::{clock::Timestamp, secret::constant_time_eq};
-use haetae_session::{
-    FamilyId,
-    denylist::Entry,
-    family::{AccessRef, FamilyGrant},
-};
+use haetae_session::{FamilyId, denylist::Entry, family::FamilyGrant};
 use secrecy::ExposeSecret;
 
 use super::{
@@ -18,7 +14,7 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::{account::Account, client::GrantType, grant::Grant, scopes},
-    oidc::{error::OAuthError, userinfo::profile_claims},
+    oidc::{error::OAuthError, revoke::tokens_of, userinfo::profile_claims},
     transient::code::{CodeGrant, Issued, Redeemed},
 };
 
@@ -162,6 +158,7 @@ fn family_grant(grant: &Grant) -> FamilyGrant {
         offline: grant.scope.contains(scopes::OFFLINE_ACCESS),
         roles: grant.roles.clone(),
         issued: Vec::new(),
+        issued_more: false,
     }
 }
 
@@ -173,11 +170,11 @@ async fn revoke_replayed(
     now: Timestamp,
 ) -> Result<(), OAuthError> {
     let state = request.state;
-    let mut tokens = vec![AccessRef { jti: issued.jti.clone(), until: issued.until }];
+    let mut entries = vec![Entry::token(&issued.jti, issued.until)];
     if let Some(family) = issued.family.as_ref().and_then(|id| id.parse::<FamilyId>().ok())
         && let Some(killed) = state.families.revoke_family(family, now).await?
     {
-        tokens.extend(killed.issued.into_iter().filter(|token| token.jti != issued.jti));
+        entries.extend(tokens_of(state, &killed));
     }
     state.audit.record(
         Event::failure(What::CodeReplayed, "code_used_before")
@@ -185,10 +182,9 @@ async fn revoke_replayed(
             .client(&grant.client_id)
             .sid(grant.sid)
             .from(request.context)
-            .with("revoked_tokens", tokens.len()),
+            .with("revoked_tokens", entries.len()),
     );
-    let entries = tokens.into_iter().map(|token| Entry::token(token.jti, token.until));
-    Ok(state.denylist.revoke_all(entries.collect()).await?)
+    Ok(state.denylist.revoke_all(entries).await?)
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 //! what its roles are was decided when the family began; whoever shuts an account ends its families.
 
 use haetae_keys::claims::Scope;
-use haetae_session::{
-    denylist::Entry,
-    family::{FamilyGrant, RotateError},
-};
+use haetae_session::family::{FamilyGrant, RotateError};
 use secrecy::ExposeSecret;
 use serde_json::Map;
 
@@ -16,7 +13,10 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::scopes,
-    oidc::error::{Code, OAuthError},
+    oidc::{
+        error::{Code, OAuthError},
+        revoke::tokens_of,
+    },
 };
 
 pub(super) async fn rotate(request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
@@ -89,13 +89,12 @@ async fn refused(request: &TokenRequest<'_>, error: RotateError) -> Result<OAuth
             OAuthError::new(Code::InvalidScope, "the scope goes beyond what was granted")
         }
         RotateError::Reused { family, grant, first } => {
-            let tokens = grant.issued.clone();
             if first {
                 alert(request, &family.to_string(), &grant);
             }
             // Also at a later replay: the first one may have failed here.
-            let entries = tokens.into_iter().map(|token| Entry::token(token.jti, token.until));
-            request.state.denylist.revoke_all(entries.collect()).await?;
+            let entries = tokens_of(request.state, &grant);
+            request.state.denylist.revoke_all(entries).await?;
             OAuthError::invalid_grant("the refresh token was used before; its family is revoked")
         }
         RotateError::Store(error) => error.into(),
