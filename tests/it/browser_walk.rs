@@ -76,7 +76,7 @@ impl Walk<'_> {
                headings: document.querySelectorAll('h1').length,
                title: document.title,
                unlabelled: [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
-                 .filter(field => field.offsetParent !== null && !(field.labels && field.labels.length) && !field.getAttribute('aria-label') && !field.getAttribute('aria-labelledby'))
+                 .filter(field => field.offsetParent !== null && field.getAttribute('aria-hidden') !== 'true' && !(field.labels && field.labels.length) && !field.getAttribute('aria-label') && !field.getAttribute('aria-labelledby'))
                  .map(field => field.name),
                nameless: [...document.querySelectorAll('a, button')].filter(it => !it.hidden && !it.textContent.trim() && !it.getAttribute('aria-label')).length,
                unsaid: [...document.querySelectorAll('img')].filter(image => !image.hasAttribute('alt')).length,

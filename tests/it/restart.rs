@@ -98,6 +98,21 @@ async fn a_stop_is_graceful_and_complete() {
     .await;
 }
 
+/// Ready means ready: whoever reads that line and asks at once is served.
+#[tokio::test]
+async fn ready_means_ready() {
+    let mut stack = Stack::start(Options::default().keeping_ports()).await;
+    for start in 0..4 {
+        for role in Role::ALL {
+            assert_eq!(stack.readiness(role).await, 200, "start {start}: {role:?}");
+        }
+        let service = haetae_tests::shop::service(&stack).await;
+        service.create_item("At once", 1).await;
+        stack.stop().await;
+        stack.start_up().await;
+    }
+}
+
 /// Requests under way are finished while the gateway stops.
 #[tokio::test]
 async fn a_stop_finishes_what_is_under_way() {

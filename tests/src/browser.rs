@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use fantoccini::{
+    Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand,
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
@@ -75,13 +78,17 @@ impl Browser {
         if am_root() {
             arguments.push("--no-sandbox".to_owned());
         }
-        let capabilities = json!({
-            "browserName": "chrome",
-            "goog:chromeOptions": {
-                "args": arguments,
-                "prefs": { "intl.accept_languages": language },
-            },
+        let mut options = json!({
+            "args": arguments,
+            "prefs": { "intl.accept_languages": language },
         });
+        // A desktop window has a least width; a phone has to be emulated.
+        if width < 500 {
+            options["mobileEmulation"] = json!({
+                "deviceMetrics": { "width": width, "height": height, "pixelRatio": 1, "touch": true },
+            });
+        }
+        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options });
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().expect("an object").clone())
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -178,7 +185,12 @@ impl Browser {
 
     /// Keeps a picture of the whole page as `NAME.png`.
     pub async fn screenshot(&self, name: &str) {
-        let png = self.client.screenshot().await.expect("a screenshot");
+        let capture = DevTools {
+            command: "Page.captureScreenshot",
+            parameters: json!({ "captureBeyondViewport": true }),
+        };
+        let answer = self.client.issue_cmd(capture).await.expect("a screenshot");
+        let png = BASE64.decode(answer["data"].as_str().expect("a picture")).expect("base64");
         std::fs::write(self.screenshots.join(format!("{name}.png")), png).expect("a file");
     }
 
@@ -192,6 +204,24 @@ impl Browser {
         let _closed = self.client.clone().close().await;
         let _killed = self.driver.start_kill();
         let _profile: &Path = self.profile.path();
+    }
+}
+
+/// A command of the DevTools protocol, which chromedriver passes on.
+#[derive(Debug)]
+struct DevTools {
+    command: &'static str,
+    parameters: serde_json::Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        let body = json!({ "cmd": self.command, "params": self.parameters });
+        (http::Method::POST, Some(body.to_string()))
     }
 }
 

@@ -252,10 +252,6 @@ impl Stack {
             set("DATABASE__RESERVATION_URL", databases.reservation.clone());
             set("DATABASE__MAX_CONNECTIONS", "8".to_owned());
         }
-        // TEMPORARY until config knows the flow cookie (defect D1).
-        if options.config.is_none() {
-            set("GATEWAY__UPSTREAMS", r#"[{name="auth",cookies=["haetae-sso","haetae-flow","haetae-lang"]},{name="reservation",cookies=["haetae-lang"]}]"#.to_owned());
-        }
         for (name, value) in &options.settings {
             set(name, value.clone());
         }
@@ -324,6 +320,12 @@ impl Stack {
         };
         self.start_time = start.elapsed();
         self.instance = Some(instance);
+        if std::env::var_os("HAETAE_TEST_D2").is_some() {
+            wait::until_true("TEMPORARY D2", Duration::from_secs(20), async || {
+                self.readiness(Role::Gateway).await == 200
+            })
+            .await;
+        }
         if self.options.demo {
             let bytes = std::fs::read(self.data_dir().join("demo.json")).expect("demo.json");
             self.demo = Some(serde_json::from_slice(&bytes).expect("demo.json as designed"));
