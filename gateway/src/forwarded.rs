@@ -6,11 +6,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use bytes::BytesMut;
 use haetae_config::Cidr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 
-use crate::clean::fields::starts_with_alias;
+use crate::clean::{fields::starts_with_alias, host};
 
 /// `X-Forwarded-For`.
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,8 +21,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// Who is at the other end of the connection.
-    peer: IpAddr,
     /// The client, as far back as every hop can be trusted.
     client: IpAddr,
     /// Whether the peer is a trusted proxy, so that its fields count.
@@ -31,7 +30,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// A peer that speaks for itself only.
     pub(crate) const fn direct(peer: IpAddr) -> Self {
-        Self { peer, client: peer, trusted: false }
+        Self { client: peer, trusted: false }
     }
 
     /// What the fields of a request from `peer` say.
@@ -50,7 +49,7 @@ impl Origin {
                 break;
             }
         }
-        Self { peer, client, trusted: true }
+        Self { client, trusted: true }
     }
 
     /// The client's address.
@@ -104,15 +103,16 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Replaces what the client said about where it comes from by what is known. `scheme` is that of the
-/// gateway's own public address.
+/// Replaces what the client said about where it comes from by what is known: one address, the one that the
+/// limits count. A service behind trusts the gateway and needs to know no other proxy; with the whole chain
+/// it would have to decide again which part of it is made up. `scheme` is that of the gateway's own public
+/// address.
 pub(crate) fn rewrite(
     request: &mut RequestHeader,
     origin: &Origin,
     had_forwarded: bool,
     scheme: &'static str,
 ) -> pingora::Result<()> {
-    let host = request.headers.get(header::HOST).cloned();
     let mut told = Told::default();
     if had_forwarded {
         if origin.trusted {
@@ -120,68 +120,55 @@ pub(crate) fn rewrite(
         }
         remove(request);
     }
-    let text = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let for_peer = append(told.x_forwarded_for, format_args!("{}", origin.peer));
-    request.insert_header(X_FORWARDED_FOR, for_peer)?;
-    match told.proto {
-        Some(proto) => request.insert_header(X_FORWARDED_PROTO, proto)?,
-        None => request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?,
-    }
-    if let Some(host) = told.host.or(host.clone()) {
-        request.insert_header(X_FORWARDED_HOST, host)?;
-    }
-    // An IPv6 address and a port need quotes (RFC 7239 4).
-    let element = match origin.peer {
-        IpAddr::V4(peer) => {
-            append(told.forwarded, format_args!("for={peer};host=\"{text}\";proto={scheme}"))
-        }
-        IpAddr::V6(peer) => {
-            append(told.forwarded, format_args!("for=\"[{peer}]\";host=\"{text}\";proto={scheme}"))
+    let proto = told.proto.unwrap_or(HeaderValue::from_static(scheme));
+    let host = told.host.or_else(|| request.headers.get(header::HOST).cloned());
+    let element = {
+        let host = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let proto = proto.to_str().unwrap_or(scheme);
+        // An IPv6 address and a port need quotes (RFC 7239 4).
+        match origin.client {
+            IpAddr::V4(client) => value(format_args!("for={client};host=\"{host}\";proto={proto}")),
+            IpAddr::V6(client) => {
+                value(format_args!("for=\"[{client}]\";host=\"{host}\";proto={proto}"))
+            }
         }
     };
     request.insert_header(header::FORWARDED, element)?;
+    request.insert_header(X_FORWARDED_FOR, value(format_args!("{}", origin.client)))?;
+    request.insert_header(X_FORWARDED_PROTO, proto)?;
+    if let Some(host) = host {
+        request.insert_header(X_FORWARDED_HOST, host)?;
+    }
     Ok(())
 }
 
-/// What a trusted proxy told.
+/// What a trusted proxy told about the address that the client called.
 #[derive(Debug, Default)]
 struct Told {
-    x_forwarded_for: Option<String>,
-    forwarded: Option<String>,
     proto: Option<HeaderValue>,
     host: Option<HeaderValue>,
 }
 
 impl Told {
     fn by(headers: &HeaderMap) -> Self {
-        let joined = |name| {
-            let all: Vec<&str> = texts(headers, name).collect();
-            (!all.is_empty()).then(|| all.join(", "))
-        };
         Self {
-            x_forwarded_for: joined(&X_FORWARDED_FOR),
-            forwarded: joined(&header::FORWARDED),
             proto: headers
                 .get(X_FORWARDED_PROTO)
                 .filter(|value| matches!(value.as_bytes(), b"http" | b"https"))
                 .cloned(),
             host: headers
                 .get(X_FORWARDED_HOST)
-                .filter(|value| crate::clean::host::check(value.as_bytes()).is_ok())
+                .filter(|value| host::check(value.as_bytes()).is_ok())
                 .cloned(),
         }
     }
 }
 
-fn append(before: Option<String>, element: std::fmt::Arguments<'_>) -> HeaderValue {
-    let mut text = String::with_capacity(64);
-    if let Some(before) = before {
-        text.push_str(&before);
-        text.push_str(", ");
-    }
-    // Writing to a string cannot fail.
-    let _written = text.write_fmt(element);
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+fn value(text: std::fmt::Arguments<'_>) -> HeaderValue {
+    let mut bytes = BytesMut::with_capacity(80);
+    // Writing to memory cannot fail.
+    let _written = bytes.write_fmt(text);
+    HeaderValue::from_maybe_shared(bytes.freeze()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 fn remove(request: &mut RequestHeader) {
@@ -267,11 +254,12 @@ mod tests {
                 && !lied.headers.contains_key("x-real-ip")
         );
 
-        let peer: IpAddr = "10.0.0.1".parse().expect("peer");
-        let trusted = Origin { peer, client: peer, trusted: true };
+        let client: IpAddr = "6.6.6.6".parse().expect("client");
+        let trusted = Origin { client, trusted: true };
         rewrite(&mut request, &trusted, true, "http").expect("rewritten");
-        assert_eq!(request.headers["x-forwarded-for"], "6.6.6.6, 10.0.0.1");
+        assert_eq!(request.headers["x-forwarded-for"], "6.6.6.6");
         assert_eq!(request.headers["x-forwarded-proto"], "https");
+        assert_eq!(request.headers["forwarded"], "for=6.6.6.6;host=\"a.example\";proto=https");
         assert!(!request.headers.contains_key("x-forwarded-prefix"));
     }
 }

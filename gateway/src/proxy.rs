@@ -1,6 +1,6 @@
 //! The gateway as Pingora drives it: each hook of its request life is one file in `phases`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub(crate) struct Gateway {
     pub(crate) scheme: &'static str,
     /// The host of the authserver when it is another than ours: `/session` is not served there.
     pub(crate) issuer_host: Option<String>,
+    /// How long a request may take, unless its route says otherwise, and a client over any piece of it.
+    pub(crate) request_timeout: Duration,
     /// How large a head may be.
     pub(crate) limits: HeadLimits,
     /// Whether each request is logged.
@@ -139,7 +141,7 @@ impl ProxyHttp for Gateway {
         _: &mut Option<Bytes>,
         _: bool,
         ctx: &mut Ctx,
-    ) -> Result<Option<std::time::Duration>> {
+    ) -> Result<Option<Duration>> {
         phases::response::body(self, ctx)
     }
 

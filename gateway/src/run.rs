@@ -121,8 +121,12 @@ pub fn run_with_clock(
 
     let stray_metrics = Arc::clone(&built.gateway.stray_metrics);
     let (stop, stopped) = watch::channel(false);
-    let conf =
-        Arc::new(ServerConf { max_retries: 3, threads: threads(config), ..ServerConf::default() });
+    let conf = Arc::new(ServerConf {
+        max_retries: 3,
+        upstream_keepalive_pool_size: 1024,
+        threads: threads(config),
+        ..ServerConf::default()
+    });
     let mut proxy = http_proxy(&conf, built.gateway);
     let mut h2 = default_h2_options();
     h2.max_header_list_size(
@@ -306,6 +310,7 @@ impl Built {
                 .host_str()
                 .filter(|&host| public.host_str() != Some(host))
                 .map(str::to_owned),
+            request_timeout: *config.gateway.request_timeout,
             limits: head_limits(config),
             access_log: config.gateway.access_log,
             own_metrics: RouteMetrics::new("session"),

@@ -67,6 +67,8 @@ pub(crate) struct Front {
     open: Arc<AtomicUsize>,
 }
 
+/// How long connections are still accepted after the stop was asked for.
+const LAST_CALL: Duration = Duration::from_millis(150);
 /// The client connection preface of HTTP/2 (RFC 9113 3.4).
 const HTTP2_PREFACE: usize = 24;
 
@@ -106,11 +108,13 @@ impl Front {
             self.take_in(accepted).await;
         }
         // Who had connected before the listener closes is still answered, and told to close.
-        while let Ok(accepted) =
-            tokio::time::timeout(Duration::from_millis(100), listener.accept()).await
-        {
-            self.take_in(accepted).await;
-        }
+        let last = async {
+            loop {
+                self.take_in(listener.accept().await).await;
+            }
+        };
+        // It has no end of its own.
+        let Err(_) = tokio::time::timeout(LAST_CALL, last).await;
     }
 
     async fn take_in(self: &Arc<Self>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {

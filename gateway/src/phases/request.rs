@@ -39,14 +39,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
     if clean.facts().asterisk {
         return respond(session, ctx, server_options()).await;
     }
-    let (host, endpoint) = {
-        let request = session.req_header();
-        let host = host_of(request).to_owned();
-        let ours = gateway.issuer_host.as_deref() != Some(host.as_str());
-        let endpoint = Endpoint::at(request.uri.path()).filter(|_| ours);
-        (host, endpoint)
-    };
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = own_endpoint(gateway, session.req_header()) {
         let response = match own_limit(gateway, ctx) {
             Some(refused) => refused.request_id(ctx.request_id.as_str()).into_http(),
             None => browser::answer(gateway, endpoint, session, ctx).await,
@@ -55,7 +48,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
     }
 
     let request = session.req_header();
-    let route = match gateway.table.find(&host, request.uri.path(), &request.method) {
+    let route = match gateway.table.find(host_of(request), request.uri.path(), &request.method) {
         Found::Route(route) => Arc::clone(route),
         Found::OtherMethods(routes) => {
             let response = if cors::is_preflight(&request.method, &request.headers) {
@@ -79,8 +72,10 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
     if let Some(refusal) = oversize(&route, clean.framing(), &request.headers) {
         return refuse(session, ctx, refusal.problem()).await;
     }
-    session.set_read_timeout(Some(route.timeout));
-    session.set_write_timeout(Some(route.timeout));
+    // A stream may take an hour, but nobody may take that long over one piece of it.
+    let patience = route.timeout.min(gateway.request_timeout);
+    session.set_read_timeout(Some(patience));
+    session.set_write_timeout(Some(patience));
 
     // Who is nobody yet is counted by address, before anything is spent on them.
     if let Some(problem) = count(&route, ctx, None, Limit::is_by_address) {
@@ -127,6 +122,13 @@ fn blame(ctx: &mut Ctx, status: StatusCode) {
     } else if status.is_server_error() {
         ctx.blame = Blame::Gateway;
     }
+}
+
+/// The endpoint of browser sessions that is asked for. On the authserver's own host there is none.
+fn own_endpoint(gateway: &Gateway, request: &RequestHeader) -> Option<Endpoint> {
+    let endpoint = Endpoint::at(request.uri.path())?;
+    let theirs = gateway.issuer_host.as_deref().is_some_and(|host| host == host_of(request));
+    (!theirs).then_some(endpoint)
 }
 
 /// The host that a request names, without its port. The front door has seen that it is one.

@@ -36,9 +36,12 @@ pub(crate) fn run(
     match request_of.identity() {
         // A service that looks after credentials itself gets them as they came.
         Identity::Nobody => {}
-        // Once more what was verified: a retry starts from what the client sent.
+        // The field that was verified is the one that is there: nothing could have removed it, and if
+        // something did, it is put back.
         Identity::Bearer(_) => {
-            if let Some(field) = session.req_header().headers.get(header::AUTHORIZATION) {
+            if !request.headers.contains_key(header::AUTHORIZATION)
+                && let Some(field) = session.req_header().headers.get(header::AUTHORIZATION)
+            {
                 request.insert_header(header::AUTHORIZATION, field.clone())?;
             }
         }
