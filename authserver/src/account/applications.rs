@@ -1,12 +1,12 @@
 //! What the person allowed applications, and taking it back.
 
 use axum::{extract::State, response::Response};
-use haetae_session::denylist::Entry;
 use serde::Deserialize;
 
 use super::{back, person};
 use crate::{
     audit::{Event, What},
+    interaction::tokens_of,
     pages::{Instead, Posted, Visit},
     state::AppState,
 };
@@ -43,8 +43,7 @@ async fn take_back(
     let removed = state.consents.remove(account.id, &form.client_id).await?;
     let id = account.id.to_string();
     let ended = state.families.revoke_consent(&id, &form.client_id, state.now()).await?;
-    let tokens = ended.into_iter().flat_map(|grant| grant.issued);
-    let entries = tokens.map(|token| Entry::token(token.jti, token.until)).collect();
+    let entries = ended.iter().flat_map(|grant| tokens_of(state, grant)).collect();
     state.denylist.revoke_all(entries).await?;
     if removed {
         let event = Event::success(What::ConsentRevoked).subject(account.id);

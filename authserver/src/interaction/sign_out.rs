@@ -1,13 +1,17 @@
 //! The end of an SSO session and of everything that hangs on it.
 
-use haetae_session::{SessionId, denylist::Kind, family::Offline};
+use haetae_session::{
+    SessionId,
+    denylist::{Entry, Kind},
+    family::{FamilyGrant, Offline},
+};
 
 use crate::{
     audit::{Event, What},
     context::RequestContext,
     domain::account::AccountId,
     fault::Fault,
-    state::AppState,
+    state::{AppState, longest_token},
 };
 
 /// Why a session ends.
@@ -59,6 +63,22 @@ pub(crate) async fn end_session(
             .with("refresh_families", families.len()),
     );
     Ok(())
+}
+
+/// What the denylist has to know when a refresh family has ended: its access tokens by name; or all of
+/// the session's, of the account's when there is no session, when they were too many to name.
+pub(crate) fn tokens_of(state: &AppState, grant: &FamilyGrant) -> Vec<Entry> {
+    let mut entries: Vec<Entry> =
+        grant.issued.iter().map(|token| Entry::token(&token.jti, token.until)).collect();
+    if grant.issued_more {
+        let (kind, value) = match grant.sid {
+            Some(sid) => (Kind::Sid, sid.to_string()),
+            None => (Kind::Sub, grant.sub.clone()),
+        };
+        let longest = longest_token(&state.config);
+        entries.push(Entry::everything(kind, value, state.now(), longest));
+    }
+    entries
 }
 
 /// Signs a person out everywhere, now: all sessions, refresh tokens and access tokens of the account. A

@@ -8,10 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use haetae_keys::verify::NoRevocations;
-use haetae_session::{
-    denylist::{Entry, Kind},
-    family::{self, FamilyGrant},
-};
+use haetae_session::{denylist::Entry, family};
 
 use super::{client_authentication, error::OAuthError, introspect::is_jwt, params::Params};
 use crate::{
@@ -19,7 +16,8 @@ use crate::{
     context::RequestContext,
     domain::client::Client,
     fault,
-    state::{AppState, longest_token},
+    interaction::tokens_of,
+    state::AppState,
 };
 
 pub(super) async fn revoke(
@@ -70,22 +68,6 @@ async fn revoke_access(
             .with("token", "access_token")
             .with("jti", claims.jti.clone()),
     ))
-}
-
-/// What the denylist has to know when a refresh family has ended: its access tokens by name; or all of
-/// the session's, of the account's when there is no session, when they were too many to name.
-pub(super) fn tokens_of(state: &AppState, grant: &FamilyGrant) -> Vec<Entry> {
-    let mut entries: Vec<Entry> =
-        grant.issued.iter().map(|token| Entry::token(&token.jti, token.until)).collect();
-    if grant.issued_more {
-        let (kind, value) = match grant.sid {
-            Some(sid) => (Kind::Sid, sid.to_string()),
-            None => (Kind::Sub, grant.sub.clone()),
-        };
-        let longest = longest_token(&state.config);
-        entries.push(Entry::everything(kind, value, state.now(), longest));
-    }
-    entries
 }
 
 /// Ends the whole grant: every refresh token of the family and the access tokens that came from it.

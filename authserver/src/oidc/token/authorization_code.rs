@@ -14,7 +14,8 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::{account::Account, client::GrantType, grant::Grant, scopes},
-    oidc::{error::OAuthError, revoke::tokens_of, userinfo::profile_claims},
+    interaction::tokens_of,
+    oidc::{error::OAuthError, userinfo::profile_claims},
     transient::code::{CodeGrant, Issued, Redeemed},
 };
 

@@ -13,10 +13,8 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::scopes,
-    oidc::{
-        error::{Code, OAuthError},
-        revoke::tokens_of,
-    },
+    interaction::tokens_of,
+    oidc::error::{Code, OAuthError},
 };
 
 pub(super) async fn rotate(request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
