@@ -88,6 +88,9 @@ pub enum RunError {
     Io(#[from] std::io::Error),
 }
 
+/// How long the start waits for what others have to give.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// Runs the gateway until shutdown. Blocks: it has runtimes of its own.
 ///
 /// # Errors
@@ -150,11 +153,16 @@ pub fn run_with_clock(
     let readiness = readiness(built.checks, shutdown.clone());
     // It goes on until everything else has ended, so that readiness and metrics can be seen to the last.
     let over = Shutdown::new();
-    let admin = behind.spawn(built.admin.serve(Metrics::start(), readiness, over.clone()));
+    let admin =
+        behind.spawn(built.admin.serve(Metrics::start(), Arc::clone(&readiness), over.clone()));
     behind.spawn(upkeep(Arc::clone(&front), built.upkeep, over.clone()));
 
     serving.block_on(async {
         let accepting = tokio::spawn(Arc::clone(&front).accept(listener));
+        tokio::select! {
+            () = everything_is_there(&*readiness) => {}
+            () = shutdown.requested() => {}
+        }
         ready.announce(addresses);
         shutdown.requested().await;
         tracing::info!("stopping: no new connections, {} open", front.open());
@@ -195,6 +203,23 @@ fn serving_runtime(config: &Config) -> std::io::Result<runtime::Runtime> {
 
 async fn listen(config: &Config) -> Result<TcpListener, BindError> {
     bind(config.gateway.listen.get(), "gateway.listen").await
+}
+
+/// Waits until the denylist and the issuer's keys are loaded: before that every token would be answered
+/// 503. But not for ever, because there is much that needs no token.
+async fn everything_is_there(readiness: &(dyn Fn() -> Vec<Check> + Send + Sync)) {
+    let wait = async {
+        while readiness().iter().any(|check| check.state.is_err()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(STARTING, wait).await.is_err() {
+        for Check { name, state } in readiness() {
+            if let Err(reason) = state {
+                tracing::warn!(part = name, reason, "serving although a part is missing");
+            }
+        }
+    }
 }
 
 async fn all_closed(front: &Front) {
