@@ -30,7 +30,7 @@ impl Cookies {
     }
 
     /// The value of a cookie that the browser sent.
-    pub(crate) fn read<'a>(self, jar: &'a CookieJar, name: Name) -> Option<&'a str> {
+    pub(crate) fn read(self, jar: &CookieJar, name: Name) -> Option<&str> {
         jar.get(self.name(name)).map(Cookie::value).filter(|value| !value.is_empty())
     }
 

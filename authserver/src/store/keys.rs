@@ -57,7 +57,7 @@ impl KeyStore for SigningKeys {
         let transaction = self.0.begin_write().await.map_err(StoreError::failed)?;
         raise_revision(&transaction, expected).await?;
         for change in changes {
-            let changed = match change {
+            let rows = match change {
                 Change::Insert(key) => insert(&transaction, key).await,
                 Change::Update(change) => update(&transaction, change).await,
                 Change::Remove { kid } => row::Entity::delete_by_id(kid.clone())
@@ -65,7 +65,7 @@ impl KeyStore for SigningKeys {
                     .await
                     .map(|deleted| deleted.rows_affected),
             };
-            expect_rows(1, changed.map_err(StoreError::failed)?).map_err(StoreError::failed)?;
+            expect_rows(1, rows.map_err(StoreError::failed)?).map_err(StoreError::failed)?;
         }
         transaction.commit().await.map_err(StoreError::failed)
     }
