@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,10 @@ use crate::{
 const FRESH: Duration = Duration::from_mins(1);
 /// The same for "there is no such client", which anybody can ask for.
 const FRESH_ABSENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for SQL when it could be answered from memory.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody asks SQL again after it did not answer.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The clients, cached. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ struct Parts {
     /// Raised when everything has to be looked up again. What was read under an older one is served only
     /// while SQL is away.
     generation: AtomicU64,
+    /// Until when, in ms, SQL is taken to be away.
+    away_until: AtomicI64,
 }
 
 #[derive(Clone)]
@@ -59,6 +65,7 @@ impl ClientRegistry {
             known: Cache::new(10_000),
             origins: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
+            away_until: AtomicI64::new(i64::MIN),
         }))
     }
 
@@ -73,8 +80,13 @@ impl ClientRegistry {
                 return Ok(known.client.clone());
             }
         }
-        match self.0.clients.find(client_id).await {
-            Ok(client) => {
+        if let Some(known) = &known
+            && self.is_away(now)
+        {
+            return Ok(known.client.clone());
+        }
+        match self.ask(self.0.clients.find(client_id), known.is_some()).await {
+            Ok(Some(client)) => {
                 let client = client.filter(|client| client.disabled_at.is_none()).map(Arc::new);
                 // Stamped with the generation from before the read: a change that came meanwhile makes
                 // this outdated, as it should.
@@ -82,13 +94,7 @@ impl ClientRegistry {
                 self.0.known.insert(client_id.to_owned(), known);
                 Ok(client)
             }
-            Err(error @ StoreError::Unavailable(_)) => match known {
-                Some(known) => {
-                    tracing::debug!(%error, client_id, "served from memory: SQL is away");
-                    Ok(known.client)
-                }
-                None => Err(error),
-            },
+            Ok(None) => Ok(known.and_then(|known| known.client)),
             Err(error) => Err(error),
         }
     }
@@ -104,8 +110,10 @@ impl ClientRegistry {
         if !outdated {
             return known.is_some_and(|known| known.all.contains(origin));
         }
-        match self.0.clients.list().await {
-            Ok(clients) => {
+        let asked =
+            if self.is_away(now) { Ok(None) } else { self.ask(self.0.clients.list(), true).await };
+        match asked {
+            Ok(Some(clients)) => {
                 let all = clients
                     .iter()
                     .filter(|client| client.disabled_at.is_none())
@@ -115,11 +123,47 @@ impl ClientRegistry {
                 self.0.origins.store(Some(Arc::clone(&origins)));
                 origins.all.contains(origin)
             }
+            Ok(None) => known.is_some_and(|known| known.all.contains(origin)),
             Err(error) => {
-                tracing::debug!(%error, "origins from memory: SQL cannot be asked");
+                tracing::error!(%error, "the origins of the clients cannot be read");
                 known.is_some_and(|known| known.all.contains(origin))
             }
         }
+    }
+
+    /// Asks SQL. With something to fall back on it is not waited for long, and `None` means that it is
+    /// away.
+    async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>>,
+        fallback: bool,
+    ) -> Result<Option<T>, StoreError> {
+        if !fallback {
+            return question.await.map(Some);
+        }
+        match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(error @ StoreError::Unavailable(_))) => {
+                tracing::debug!(%error, "clients from memory: SQL is away");
+                self.pause();
+                Ok(None)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                tracing::debug!("clients from memory: SQL does not answer in time");
+                self.pause();
+                Ok(None)
+            }
+        }
+    }
+
+    fn is_away(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.0.away_until.load(Ordering::Acquire)
+    }
+
+    fn pause(&self) {
+        let until = self.0.clock.now().plus(PAUSE).as_millis();
+        self.0.away_until.store(until, Ordering::Release);
     }
 
     /// Looks everything up again when it is asked for next: something changed.
