@@ -80,3 +80,43 @@ async fn follow_once(redis: &Redis, on_change: &impl Fn(Option<Change>)) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::testing::OwnRedis;
+
+    #[tokio::test]
+    async fn changes_are_heard_of_and_a_gap_is_told() {
+        let (_server, redis) = OwnRedis::start().await;
+        announce(&redis, Change::Keys).await.expect("announced before anybody listens");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let shutdown = Shutdown::new();
+        let listener = tokio::spawn({
+            let (heard, redis, shutdown) = (Arc::clone(&heard), redis.clone(), shutdown.clone());
+            async move {
+                let hear = |change| heard.lock().expect("not poisoned").push(change);
+                follow(redis, hear, shutdown).await;
+            }
+        });
+        let wait_for = async |count: usize| {
+            for _ in 0..500 {
+                let now = heard.lock().expect("not poisoned").clone();
+                if now.len() >= count {
+                    return now;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("heard {heard:?}");
+        };
+        assert_eq!(wait_for(1).await, [None], "what was before may have been missed");
+        announce(&redis, Change::Client).await.expect("announced");
+        announce(&redis, Change::Keys).await.expect("announced");
+        let all = [None, Some(Change::Client), Some(Change::Keys)];
+        assert_eq!(wait_for(3).await, all);
+        shutdown.request();
+        listener.await.expect("ends");
+    }
+}
