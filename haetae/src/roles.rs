@@ -8,6 +8,7 @@ use haetae_base::{
     telemetry::log,
 };
 use haetae_config::{Config, log::Format};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -28,6 +29,7 @@ pub(crate) fn run(role: Role, args: RoleArgs, settings: &SettingsArgs) -> Result
         if args.supervised { settings::load_quietly(settings)? } else { settings::load(settings)? };
     let config = Arc::new(loaded.config);
     start_log(&config)?;
+    raise_open_files();
     let place = args.supervised.then(|| claim::take_role(&config.data_dir, role)).transpose()?;
     let shutdown = Shutdown::new();
     let ready = ready(role, args.supervised);
@@ -73,8 +75,21 @@ fn runtime(role: Role) -> Result<Runtime> {
     builder.enable_all().thread_name(role.name()).build().context("cannot start the threads")
 }
 
+/// Lets this process have as many open files and connections as the system allows it: the usual 1024 would
+/// bound the gateway long before its settings do.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        // What is refused leaves the limit as it was, which works too, for fewer.
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, limit = limit.current, "cannot raise the limit of open files");
+        }
+    }
+}
+
 /// Starts the log as the settings say.
-pub(crate) fn start_log(config: &Config) -> Result<()> {
+fn start_log(config: &Config) -> Result<()> {
     let format = match config.log.format {
         Format::Text => log::Format::Text,
         Format::Json => log::Format::Json,

@@ -27,7 +27,7 @@ pub(crate) struct AuditArgs {
     /// How many of the latest events to show
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
     limit: u64,
-    /// Only this kind, such as sign_in or refresh_token.reused
+    /// Only this kind, such as `sign_in` or `refresh_token.reused`
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
     /// Only about this account (its id, usr_…)
@@ -84,11 +84,11 @@ fn in_one_line(event: &Recorded) -> String {
         ("request", &event.request_id),
     ] {
         if let Some(value) = value {
-            line.push_str(&format!(" {name}={value}"));
+            line.extend([" ", name, "=", value]);
         }
     }
     for (name, value) in &event.detail {
-        line.push_str(&format!(" {name}={value}"));
+        line.extend([" ", name, "=", &value.to_string()]);
     }
     line
 }

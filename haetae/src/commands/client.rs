@@ -11,7 +11,7 @@ use haetae_authserver::{
     domain::client::Client,
     manage::{Manage, RegisteredClient},
 };
-use haetae_base::secret::ExposeSecret;
+use haetae_base::{clock::Timestamp, secret::ExposeSecret};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -29,12 +29,12 @@ pub(crate) enum ClientCommand {
     List(OutputArgs),
     /// Shut a client: its tokens are refused at once
     Disable {
-        /// The client_id
+        /// The `client_id`
         client_id: String,
     },
     /// Open a shut client again
     Enable {
-        /// The client_id
+        /// The `client_id`
         client_id: String,
     },
 }
@@ -46,7 +46,7 @@ pub(crate) enum ClientCommand {
       --redirect-uri http://127.0.0.1/callback
   haetae client create sync --grant client_credentials --scope inventory:write")]
 pub(crate) struct CreateArgs {
-    /// The client_id
+    /// The `client_id`
     client_id: String,
     /// What people see when it asks for their consent
     #[arg(long, value_name = "NAME")]
@@ -63,7 +63,8 @@ pub(crate) struct CreateArgs {
     /// Where people may be sent after signing out (repeat for several)
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
-    /// What it may ask for tokens with: authorization_code (default), refresh_token, client_credentials
+    /// What it may ask for tokens with: `authorization_code` (default), `refresh_token`,
+    /// `client_credentials`
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
     /// What it may ask for at most, separated by spaces
@@ -175,11 +176,17 @@ async fn list(manage: &Manage, output: OutputArgs) -> Result<()> {
     let clients = manage.clients().await?;
     if output.json {
         for client in &clients {
-            let mut object = serde_json::to_value(&client.metadata)?;
-            object["client_id"] = json!(client.client_id);
-            object["first_party"] = json!(client.first_party);
-            object["disabled_at"] = json!(client.disabled_at.map(|at| at.to_rfc3339()));
-            object["created_at"] = json!(client.created_at.to_rfc3339());
+            let mut object = json!({
+                "client_id": client.client_id,
+                "first_party": client.first_party,
+                "disabled_at": client.disabled_at.map(Timestamp::to_rfc3339),
+                "created_at": client.created_at.to_rfc3339(),
+            });
+            if let (Value::Object(object), Value::Object(metadata)) =
+                (&mut object, serde_json::to_value(&client.metadata)?)
+            {
+                object.extend(metadata);
+            }
             output::json(&object)?;
         }
         return Ok(());

@@ -27,7 +27,7 @@ pub(crate) enum KeysCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct RotateArgs {
-    /// Only the key of this algorithm: ES256, RS256 or EdDSA
+    /// Only the key of this algorithm: ES256, RS256 or `EdDSA`
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Option<String>,
     #[command(flatten)]
@@ -76,7 +76,8 @@ fn tell(rotated: &Rotated, output: OutputArgs) -> Result<()> {
 }
 
 fn list(ring: &KeyManager<'_>, output: OutputArgs) -> Result<()> {
-    let keys = ring.list();
+    let mut keys = ring.list();
+    keys.sort_by_key(|key| (key.algorithm.as_str(), key.activate_at));
     if output.json {
         for key in &keys {
             output::json(&json!({

@@ -1,6 +1,6 @@
 //! `haetae session`: who is signed in where.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use haetae_authserver::manage::Manage;
 use serde_json::json;
@@ -28,11 +28,12 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub(crate) struct RevokeArgs {
     /// The sign-in, sid_…
     sid: Option<String>,
     /// All sign-ins of this account
-    #[arg(long, value_name = "USERNAME", conflicts_with = "sid")]
+    #[arg(long, value_name = "USERNAME")]
     user: Option<String>,
 }
 
@@ -42,17 +43,17 @@ pub(crate) async fn run(command: SessionCommand, settings: &SettingsArgs) -> Res
     let manage = Manage::open(&config).await?;
     match command {
         SessionCommand::List(args) => list(&manage, args).await,
-        SessionCommand::Revoke(RevokeArgs { sid: Some(sid), .. }) => {
-            manage.end_session(&sid).await?;
-            output::line(format_args!("{sid} has ended"));
+        SessionCommand::Revoke(args) => {
+            if let Some(sid) = &args.sid {
+                manage.end_session(sid).await?;
+                output::line(format_args!("{sid} has ended"));
+            }
+            if let Some(username) = &args.user {
+                let ended = manage.end_sessions(username).await?;
+                output::line(format_args!("{ended} sign-ins of {username} have ended"));
+            }
             Ok(())
         }
-        SessionCommand::Revoke(RevokeArgs { user: Some(username), .. }) => {
-            let ended = manage.end_sessions(&username).await?;
-            output::line(format_args!("{ended} sign-ins of {username} have ended"));
-            Ok(())
-        }
-        SessionCommand::Revoke(_) => bail!("say which: a sign-in (sid_…), or --user USERNAME"),
     }
 }
 

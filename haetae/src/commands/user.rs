@@ -8,7 +8,7 @@ use haetae_authserver::{
     domain::account::Account,
     manage::{Manage, NewAccount},
 };
-use haetae_base::secret::ExposeSecret;
+use haetae_base::{clock::Timestamp, secret::ExposeSecret};
 use haetae_config::Config;
 use secrecy::SecretString;
 use serde_json::json;
@@ -169,7 +169,7 @@ async fn list(manage: &Manage, output: OutputArgs) -> Result<()> {
                 "display_name": account.display_name,
                 "email": account.email,
                 "roles": roles(account),
-                "disabled_at": account.disabled_at.map(|at| at.to_rfc3339()),
+                "disabled_at": account.disabled_at.map(Timestamp::to_rfc3339),
                 "created_at": account.created_at.to_rfc3339(),
             }))?;
         }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::with;
+
 /// A client of the demo.
 pub(super) struct DemoClient {
     pub(super) id: &'static str,
@@ -60,7 +62,7 @@ impl DemoClient {
     /// The metadata (RFC 7591 2), with the id and the secret.
     pub(super) fn metadata(&self, secret: Option<&str>) -> Value {
         let method = if self.confidential { "client_secret_basic" } else { "none" };
-        let mut metadata = json!({
+        let metadata = json!({
             "client_id": self.id,
             "client_name": self.name,
             "first_party": self.first_party,
@@ -71,9 +73,6 @@ impl DemoClient {
             "grant_types": self.grant_types,
             "scope": self.scopes.join(" "),
         });
-        if let Some(secret) = secret {
-            metadata["client_secret"] = secret.into();
-        }
-        metadata
+        with(metadata, "client_secret", secret.map(Value::from))
     }
 }

@@ -1,9 +1,11 @@
 //! What the demo has to reserve: a dozen things of different kinds, some plenty, some nearly gone.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use haetae_base::clock::Timestamp;
 use serde_json::{Value, json};
+
+use super::with;
 
 struct Item {
     sku: &'static str,
@@ -145,19 +147,18 @@ pub(crate) fn ndjson(now: Timestamp) -> String {
 
 fn line(item: &Item, today: Timestamp) -> Value {
     let (amount_minor, currency) = item.price;
-    let mut line = json!({
+    let line = json!({
         "sku": item.sku,
         "name": item.name,
         "description": item.description,
         "quantity": item.quantity,
-        "attributes": item.attributes.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        "attributes": item.attributes.iter().copied().collect::<BTreeMap<_, _>>(),
     });
-    if amount_minor > 0 {
-        line["price"] = json!({"amount_minor": amount_minor, "currency": currency});
-    }
-    if let Some((days, hour)) = item.starts {
+    let price = json!({"amount_minor": amount_minor, "currency": currency});
+    let line = with(line, "price", (amount_minor > 0).then_some(price));
+    let starts_at = item.starts.map(|(days, hour)| {
         let hours = u32::try_from(days * 24 + hour).unwrap_or_default();
-        line["starts_at"] = today.plus(HOUR * hours).to_rfc3339().into();
-    }
-    line
+        today.plus(HOUR * hours).to_rfc3339().into()
+    });
+    with(line, "starts_at", starts_at)
 }

@@ -189,6 +189,14 @@ async fn add_inventory(sql: &Sql) -> Result<()> {
     Ok(())
 }
 
+/// `object` with one member more, when there is a value for it.
+fn with(mut object: Value, member: &str, value: Option<Value>) -> Value {
+    if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
+        object.insert(member.to_owned(), value);
+    }
+    object
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

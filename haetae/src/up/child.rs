@@ -184,11 +184,9 @@ async fn show(role: Role, stderr: impl AsyncRead + Unpin, file: File) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         output::note(format_args!("{role:<12}| {line}"));
-        let written = file.write_all(format!("{line}\n").as_bytes()).await;
-        if written.and(file.flush().await).is_err() {
-            // A full disk must not stop the role: it is still shown.
-            continue;
-        }
+        // A full disk must not stop the role: what cannot be written has been shown.
+        let _written = file.write_all(format!("{line}\n").as_bytes()).await;
+        let _flushed = file.flush().await;
     }
 }
 

@@ -68,7 +68,7 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
     };
 
     let mut supervisor = Supervisor::new(launch, stop);
-    let started = start(&mut supervisor, args, &config).await;
+    let started = Box::pin(start(&mut supervisor, args, &config)).await;
     let ended = match started {
         Ok(Some(accounts)) => {
             let instance = supervisor.instance(&config);
@@ -98,7 +98,7 @@ async fn start(
     }
     // The roles find the tables there: migrations are applied once, here, whatever `database.migrate`
     // says to roles that start on their own.
-    if supervisor.beside(migrate::apply(config)).await?.is_none() {
+    if supervisor.beside(Box::pin(migrate::apply(config))).await?.is_none() {
         return Ok(None);
     }
     if !supervisor.until_ready().await? {
@@ -106,7 +106,7 @@ async fn start(
     }
     let mut accounts = None;
     if args.demo {
-        accounts = supervisor.beside(demo::fill(config)).await?;
+        accounts = supervisor.beside(Box::pin(demo::fill(config))).await?;
         if accounts.is_none() {
             return Ok(None);
         }

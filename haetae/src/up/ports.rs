@@ -20,10 +20,8 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// What keeps picked ports from being picked by another instance. Held while this one runs.
-#[derive(Debug, Default)]
-pub(crate) struct Reserved {
-    _locks: Vec<File>,
-}
+#[derive(Debug)]
+pub(crate) struct Reserved(#[expect(dead_code, reason = "held, never read")] Vec<File>);
 
 /// Checks the fixed ports of `config` and puts a real one in the place of each port 0.
 ///
@@ -35,7 +33,7 @@ pub(crate) fn settle(config: &mut Config) -> Result<Reserved> {
         .ok()
         .and_then(|it| serde_json::from_slice(&it).ok())
         .unwrap_or_default();
-    let mut reserved = Reserved::default();
+    let mut reserved = Vec::new();
     let mut picked = BTreeMap::new();
     for (key, address) in config.listeners() {
         if address.port() != 0 {
@@ -43,7 +41,7 @@ pub(crate) fn settle(config: &mut Config) -> Result<Reserved> {
             continue;
         }
         let (port, lock) = pick(address.get(), remembered.get(key).copied())?;
-        reserved._locks.extend(lock);
+        reserved.extend(lock);
         picked.insert(key.to_owned(), port);
         set(config, key, SocketAddr::new(address.ip(), port).into());
     }
@@ -51,7 +49,7 @@ pub(crate) fn settle(config: &mut Config) -> Result<Reserved> {
         // Remembering is a courtesy: without it the next start picks other ports.
         let _remembered = serde_json::to_vec(&picked).map(|text| fs::write(&remembered_in, text));
     }
-    Ok(reserved)
+    Ok(Reserved(reserved))
 }
 
 fn set(config: &mut Config, key: &str, address: ListenAddr) {
