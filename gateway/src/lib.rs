@@ -16,6 +16,7 @@ mod challenge;
 mod clean;
 mod cors;
 mod ctx;
+mod file_limit;
 mod forwarded;
 mod front;
 mod limit;

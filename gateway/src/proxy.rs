@@ -122,8 +122,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        phases::response::from_upstream(response, ctx);
-        Ok(())
+        phases::response::from_upstream(response, ctx)
     }
 
     async fn response_filter(

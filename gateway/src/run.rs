@@ -38,6 +38,7 @@ use crate::{
     browser::{Browser, CALLBACK, Cookies, Sessions, TokenClient, TokenClientSettings},
     challenge::Challenges,
     clean::HeadLimits,
+    file_limit,
     front::{Drain, Front, FrontSettings, TlsError, load_tls},
     metrics::{self, RouteMetrics},
     proxy::Gateway,
@@ -110,6 +111,8 @@ pub fn run_with_clock(
     shutdown: &Shutdown,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), RunError> {
+    // One for a client, one for the service behind, and some for everything else.
+    file_limit::raise(config.gateway.max_connections.saturating_mul(2).saturating_add(100));
     let behind = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("behind")

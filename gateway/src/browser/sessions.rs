@@ -32,7 +32,7 @@ const CONFIRM_FIRST: Duration = Duration::from_mins(1);
 /// After a refresh failed while the token still lives, the next try is this much later.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// How many sessions are kept in memory, some 4 KiB each.
-const CAPACITY: u64 = 50_000;
+const CAPACITY: u64 = 20_000;
 
 /// The sessions. Clones share them.
 #[derive(Clone)]
@@ -47,6 +47,9 @@ struct Inner {
     confirm_first: Duration,
     confirm_behind: Duration,
     cache: moka::sync::Cache<SecretHash, Arc<Session>>,
+    /// Sessions that ended here a moment ago: an answer of Redis that was on its way meanwhile must not
+    /// bring one back. A cookie is never given out twice.
+    ended: moka::sync::Cache<SecretHash, ()>,
 }
 
 /// A session in memory.
@@ -116,6 +119,10 @@ impl Sessions {
             .max_capacity(CAPACITY)
             .time_to_idle(Duration::from_mins(30))
             .build();
+        let ended = moka::sync::Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_live(Duration::from_mins(2))
+            .build();
         Self(Arc::new(Inner {
             store,
             client,
@@ -124,6 +131,7 @@ impl Sessions {
             confirm_first: CONFIRM_FIRST.min(idle_timeout / 2),
             confirm_behind: CONFIRM_BEHIND.min(idle_timeout / 6),
             cache,
+            ended,
         }))
     }
 
@@ -158,13 +166,13 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`]; here it is over in any case.
     pub(crate) async fn end(&self, cookie: &str) -> Result<Option<BrowserSession>, StoreError> {
-        self.0.cache.invalidate(&SecretHash::of(cookie));
+        self.drop_from_memory(SecretHash::of(cookie));
         self.0.store.remove(cookie).await
     }
 
     /// Ends the session of `cookie` without waiting for it.
     pub(crate) fn forget(&self, cookie: &str) {
-        self.0.cache.invalidate(&SecretHash::of(cookie));
+        self.drop_from_memory(SecretHash::of(cookie));
         let (sessions, cookie) = (self.clone(), SecretString::from(cookie));
         tokio::spawn(async move {
             if let Err(error) = sessions.0.store.remove(cookie.expose_secret()).await {
@@ -173,11 +181,19 @@ impl Sessions {
         });
     }
 
+    fn drop_from_memory(&self, key: SecretHash) {
+        self.0.ended.insert(key, ());
+        self.0.cache.invalidate(&key);
+    }
+
     async fn current(
         &self,
         key: SecretHash,
         cookie: &str,
     ) -> Result<Option<Arc<Session>>, StoreError> {
+        if self.0.ended.contains_key(&key) {
+            return Ok(None);
+        }
         let Some(known) = self.0.cache.get(&key) else {
             return self.load(key, cookie).await;
         };
@@ -236,6 +252,9 @@ impl Sessions {
     fn keep(&self, key: SecretHash, record: BrowserSession, now: Timestamp) -> Arc<Session> {
         let session = Arc::new(Session::new(record, now));
         self.0.cache.insert(key, Arc::clone(&session));
+        if self.0.ended.contains_key(&key) {
+            self.0.cache.invalidate(&key);
+        }
         session
     }
 

@@ -1,6 +1,6 @@
 //! Sixth: the answer on its way back.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
 use crate::{answer, ctx::Ctx, metrics::Blame, proxy::Gateway};
@@ -8,7 +8,17 @@ use crate::{answer, ctx::Ctx, metrics::Blame, proxy::Gateway};
 const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 
 /// What the answer says about the instance.
-pub(crate) fn from_upstream(response: &ResponseHeader, ctx: &mut Ctx) {
+///
+/// # Errors
+/// When it switches protocols: nobody asked it to, and what follows would be no HTTP.
+pub(crate) fn from_upstream(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Error::explain(
+            ErrorType::InvalidHTTPHeader,
+            "an upgrade that nobody asked for",
+        )
+        .into_up());
+    }
     if let (Some(endpoint), Some(authorized)) = (&ctx.endpoint, &ctx.authorized) {
         endpoint.succeeded(&authorized.request().routed().route().upstream);
     }
@@ -17,6 +27,7 @@ pub(crate) fn from_upstream(response: &ResponseHeader, ctx: &mut Ctx) {
     } else if response.status.is_client_error() {
         ctx.blame = Blame::Client;
     }
+    Ok(())
 }
 
 /// What the client sees of it.

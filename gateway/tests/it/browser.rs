@@ -487,7 +487,7 @@ async fn without_redis_who_is_known_stays_known() {
     for _ in 0..5 {
         let begun = std::time::Instant::now();
         assert_eq!(browser.call(&house).await.status(), 200);
-        assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     }
     // A session that is not known here cannot be looked up, and a login cannot begin.
     let mut stranger = Browser::default();

@@ -159,6 +159,30 @@ async fn the_rules_of_the_front_door_apply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trailers_bring_no_identity() {
+    let house = house().await;
+    let mut sender = connect(&house).await.ready().await.expect("ready");
+    let (response, mut body) =
+        sender.send_request(request(Method::POST, "/open/x"), false).expect("sent");
+    body.send_data(Bytes::from_static(b"hello"), false).expect("sent");
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-haetae-user", "admin".parse().expect("value"));
+    trailers.insert("authorization", "Bearer x".parse().expect("value"));
+    body.send_trailers(trailers).expect("sent");
+    assert_eq!(response.await.expect("answered").status(), 200);
+    let seen = house.upstream.only();
+    assert_eq!(seen.body, b"hello");
+    assert!(!seen.head.to_lowercase().contains("haetae-user"), "{}", seen.head);
+    assert_eq!(seen.field("authorization"), None);
+    let mut sender = connect(&house).await;
+    for _ in 0..2 {
+        let answer = send(&mut sender, request(Method::GET, "/open/after"), &[]).await;
+        assert_eq!(answer.expect("answered").body(), "{\"path\":\"/open/after\"}");
+    }
+    assert_eq!(house.upstream.malformed(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_bomb_is_refused() {
     let house = house().await;
     let mut sender = connect(&house).await;

@@ -65,6 +65,10 @@ pub(crate) enum Behaviour {
     Stream,
     /// Answers a second late.
     Late,
+    /// Accepts connections and answers nothing at all, not even when asked whether it lives.
+    Dead,
+    /// Answers 101 though nobody asked for another protocol.
+    Switch,
 }
 
 #[derive(Debug, Default)]
@@ -140,10 +144,14 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
             }
             state.behaviour
         };
-        let behaviour = if health { Behaviour::Answer } else { behaviour };
+        let alive = behaviour != Behaviour::Dead;
+        let behaviour = if health && alive { Behaviour::Answer } else { behaviour };
         let answer = match behaviour {
-            Behaviour::Hang => return std::future::pending().await,
+            Behaviour::Hang | Behaviour::Dead => return std::future::pending().await,
             Behaviour::Close => return,
+            Behaviour::Switch => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                Upgrade: websocket\r\n\r\n"
+                .to_owned(),
             Behaviour::Junk => "what?\r\n\r\n".to_owned(),
             Behaviour::Stream => return events(stream).await,
             Behaviour::Answer | Behaviour::Late => {
