@@ -59,6 +59,11 @@ impl Params {
         self.repeated.first().map(String::as_str)
     }
 
+    /// How many bytes they take.
+    pub(crate) fn size(&self) -> usize {
+        self.pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     /// All parameters.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -116,8 +116,15 @@ enum Refused {
     Fault(Fault),
 }
 
+/// The longest request, in bytes: it is kept while the person signs in.
+const LONGEST: usize = 16 * 1024;
+
 /// Runs all checks.
 async fn check<'a>(state: &AppState, params: &'a Params) -> Result<Request<'a>, Refused> {
+    if params.size() > LONGEST {
+        let error = OAuthError::invalid_request("the request is longer than 16384 bytes");
+        return Err(Refused::OnPage(error));
+    }
     let client = client::check(state, params).await?;
     let redirect_uri = redirect_uri::check(params, &client).map_err(Refused::OnPage)?;
     let mut request = Request {

@@ -254,6 +254,12 @@ async fn a_request_may_be_posted() {
         fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let got = world.browser.post("/oauth2/authorize", &fields).await;
     assert!(answer_of(&got).contains_key("code"));
+    // What is kept while a person signs in has a bound.
+    let long = "x".repeat(20_000);
+    let mut too_long = fields.clone();
+    too_long.push(("claims", &long));
+    let got = world.browser.post("/oauth2/authorize", &too_long).await;
+    assert_eq!(got.status, 400);
 }
 
 #[tokio::test]

@@ -41,7 +41,17 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
             return Err(OAuthError::invalid_grant("the code is not known, or has expired"));
         }
     };
-    check(request, &granted, verifier, now)?;
+    if let Err(error) = check(request, &granted, verifier, now) {
+        state.audit.record(
+            Event::failure(What::CodeRedeemed, error.code.as_str())
+                .subject(granted.grant.sub)
+                .client(&client.client_id)
+                .sid(granted.grant.sid)
+                .from(request.context)
+                .with("description", error.description.as_ref()),
+        );
+        return Err(error);
+    }
     let account = person(request, &granted.grant).await?;
 
     let scope = &granted.grant.scope;
