@@ -20,7 +20,9 @@ pub(crate) enum KeysCommand {
     Rotate(RotateArgs),
     /// Take a key out at once: every token that it signed is refused
     Revoke {
-        /// The key, kid_…
+        /// The key, as `haetae keys list` shows it
+        // A key's name is a hash in base64url: it may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }
@@ -107,4 +109,28 @@ fn list(ring: &KeyManager<'_>, output: OutputArgs) -> Result<()> {
         .collect();
     output::table(&["KID", "ALGORITHM", "STATE", "SIGNS FROM", "UNTIL", "PUBLISHED UNTIL"], &rows);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn a_key_whose_name_begins_with_a_hyphen_can_be_named() {
+        for (kid, line) in [
+            ("-QhV2x", &["haetae", "keys", "revoke", "-QhV2x", "--data-dir", "d"][..]),
+            ("-hV2x_Q", &["haetae", "keys", "--data-dir", "d", "revoke", "-hV2x_Q"][..]),
+            ("--x_", &["haetae", "keys", "revoke", "--data-dir", "d", "--x_"][..]),
+        ] {
+            let cli = Cli::try_parse_from(line).expect("parses");
+            assert_eq!(cli.settings.data_dir.as_deref(), Some(std::path::Path::new("d")));
+            match cli.command {
+                Command::Keys(KeysCommand::Revoke { kid: read }) => assert_eq!(read, kid),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }
