@@ -18,6 +18,7 @@ use crate::{
     store::{
         Store, StoreError,
         accept::{AcceptRequest, Acceptance},
+        idempotency::KeptAnswer,
     },
 };
 
@@ -35,10 +36,14 @@ pub struct Committer {
 }
 
 #[derive(Debug)]
-struct Job {
-    request: AcceptRequest,
-    answer: oneshot::Sender<Result<Acceptance, AcceptError>>,
+enum Job {
+    /// Write a request down.
+    Accept(Box<AcceptRequest>, Reply<Acceptance>),
+    /// Keep what was answered to one.
+    Keep(KeptAnswer, Reply<()>),
 }
+
+type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
 
 /// Why a request could not be written down.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +93,22 @@ impl Committer {
     ) -> Result<(Acceptance, KeyInUse), AcceptError> {
         let key = (request.new.subject.clone(), request.new.key.key.clone());
         let in_use = self.running.begin(key).ok_or(AcceptError::StillRunning)?;
-        let (answer, answered) = oneshot::channel();
-        self.sender
-            .try_send(Job { request, answer })
-            .map_err(|_full_or_closed| AcceptError::Overloaded)?;
-        let acceptance = answered.await.map_err(|_gone| AcceptError::Overloaded)??;
+        let acceptance = self.send(|reply| Job::Accept(Box::new(request), reply)).await?;
         Ok((acceptance, in_use))
+    }
+
+    /// Has an answer kept with its key, so that it is the same when the request is repeated.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; then a repeated request is answered with what is there then.
+    pub async fn keep(&self, answer: KeptAnswer) -> Result<(), AcceptError> {
+        self.send(|reply| Job::Keep(answer, reply)).await
+    }
+
+    async fn send<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, AcceptError> {
+        let (reply, replied) = oneshot::channel();
+        self.sender.try_send(job(reply)).map_err(|_full_or_closed| AcceptError::Overloaded)?;
+        replied.await.map_err(|_gone| AcceptError::Overloaded)?
     }
 }
 
@@ -146,8 +161,19 @@ impl Task {
                 }
             };
             let Some(first) = first else { return };
-            let jobs = self.gather(first).await;
-            self.commit(jobs).await;
+            let (mut requests, mut answers) = (Vec::new(), Vec::new());
+            for job in self.gather(first).await {
+                match job {
+                    Job::Accept(request, reply) => requests.push((*request, reply)),
+                    Job::Keep(answer, reply) => answers.push((answer, reply)),
+                }
+            }
+            if !requests.is_empty() {
+                self.accept(requests).await;
+            }
+            if !answers.is_empty() {
+                self.keep(answers).await;
+            }
         }
     }
 
@@ -164,11 +190,10 @@ impl Task {
         jobs
     }
 
-    async fn commit(&self, jobs: Vec<Job>) {
+    async fn accept(&self, jobs: Vec<(AcceptRequest, Reply<Acceptance>)>) {
         metrics::histogram!("haetae_reservation_accept_batch_size")
             .record(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-        let (requests, answers): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.request, job.answer)).unzip();
+        let (requests, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
         match self.store.accept(requests, GRACE, self.clock.now()).await {
             Ok(outcomes) => {
                 let entries = outcomes.iter().filter_map(|outcome| match outcome {
@@ -193,6 +218,14 @@ impl Task {
                     let _gone = answer.send(Err(AcceptError::Store(Arc::clone(&error))));
                 }
             }
+        }
+    }
+
+    async fn keep(&self, jobs: Vec<(KeptAnswer, Reply<()>)>) {
+        let (answers, replies): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+        let kept = self.store.keep_answers(&answers).await.map_err(Arc::new);
+        for reply in replies {
+            let _gone = reply.send(kept.clone().map_err(AcceptError::Store));
         }
     }
 }

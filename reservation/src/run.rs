@@ -30,7 +30,7 @@ use crate::{
     accept::{Committer, Gathering},
     apply_batch::Policy,
     domain::hold::HoldPolicy,
-    http::{self, ApiParts, TokenVerifier},
+    http::{self, ApiParts, DatabaseUp, TokenVerifier},
     payment::simulator::PaymentSimulator,
     queue::{
         bell::Bell,
@@ -150,7 +150,7 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     );
     let health = Health::watch(store.sql().clone(), None, shutdown.clone());
     let addresses = Addresses { listen: Some(listen), admin: admin.address() };
-    let checked = Arc::clone(&keys);
+    let (checked, database) = (Arc::clone(&keys), health.sql.clone());
     let readiness: Readiness = Arc::new(move || vec![health.sql(), keys_check(&checked)]);
     tokio::spawn(admin.serve(metrics, readiness, shutdown.clone()));
     tokio::spawn(sweep(Arc::clone(&verifier), shutdown.clone()));
@@ -168,6 +168,7 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
         partitions: settings.partitions.max(1),
         origin: config.public_origin(),
         login_origin: origin_of(&config.issuer()),
+        database,
         shutdown: shutdown.clone(),
     };
     let router = http::router(parts.into());
@@ -286,21 +287,25 @@ async fn sweep(verifier: Arc<TokenVerifier>, shutdown: Shutdown) {
 /// Whether the parts that a role needs answer, asked once a second.
 #[derive(Debug, Default)]
 struct Health {
-    sql: AtomicBool,
+    sql: DatabaseUp,
     redis: AtomicBool,
 }
 
 impl Health {
     fn watch(sql: Sql, redis: Option<Redis>, shutdown: Shutdown) -> Arc<Self> {
-        let health = Arc::new(Self { sql: true.into(), redis: true.into() });
+        let health = Arc::new(Self { sql: DatabaseUp::default(), redis: true.into() });
         let noted = Arc::clone(&health);
         tokio::spawn(async move {
             while !shutdown.is_requested() {
-                Self::note("sql", &noted.sql, sql.ping().await);
+                // Whoever asks for a connection waits for one; here no answer soon is one as well.
+                let ping = tokio::time::timeout(Duration::from_secs(1), sql.ping()).await;
+                let up = ping.unwrap_or(false);
+                Self::note("sql", noted.sql.set(up), up);
                 if let Some(redis) = &redis {
                     let answer: ::redis::RedisResult<String> =
                         ::redis::cmd("PING").query_async(&mut redis.connection()).await;
-                    Self::note("redis", &noted.redis, answer.is_ok());
+                    let up = answer.is_ok();
+                    Self::note("redis", noted.redis.swap(up, Ordering::Relaxed), up);
                 }
                 tokio::select! {
                     () = shutdown.requested() => {}
@@ -311,8 +316,8 @@ impl Health {
         health
     }
 
-    fn note(name: &'static str, state: &AtomicBool, up: bool) {
-        if state.swap(up, Ordering::Relaxed) != up {
+    fn note(name: &'static str, was_up: bool, up: bool) {
+        if was_up != up {
             tracing::warn!(part = name, up, "a part that this role needs changed");
         }
         metrics::gauge!("haetae_reservation_part_up", "part" => name).set(if up {
@@ -323,15 +328,14 @@ impl Health {
     }
 
     fn sql(&self) -> Check {
-        check("sql", &self.sql)
+        check("sql", self.sql.get())
     }
 
     fn redis(&self) -> Check {
-        check("redis", &self.redis)
+        check("redis", self.redis.load(Ordering::Relaxed))
     }
 }
 
-fn check(name: &'static str, state: &AtomicBool) -> Check {
-    let up = state.load(Ordering::Relaxed);
+fn check(name: &'static str, up: bool) -> Check {
     Check { name, state: if up { Ok(()) } else { Err("does not answer".to_owned()) } }
 }

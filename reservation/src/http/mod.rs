@@ -2,6 +2,7 @@
 //! becomes JSON or a problem.
 
 mod authenticate;
+mod away;
 mod cursor;
 mod error;
 mod etag;
@@ -22,6 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
     authenticate::{Authenticate, AuthenticateError, Identity, TokenVerifier},
+    away::DatabaseUp,
     state::{ApiParts, ApiState},
 };
 pub(crate) use self::{
@@ -59,6 +61,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .fallback(crate::page::no_page)
         .method_not_allowed_fallback(error::no_method)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), away::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(axum::middleware::from_fn(request_id::layer))

@@ -36,7 +36,7 @@ use crate::{
     queue::changes::Waiter,
     store::{
         accept::{AcceptRequest, Acceptance, Accepted, NewReservation},
-        idempotency::{Answer, UsedKey},
+        idempotency::{Answer, KeptAnswer, UsedKey},
         intent::Decision,
         reservations::{Record, Scope, Standing},
     },
@@ -246,7 +246,13 @@ async fn answer_and_keep(
         let body = serde_json::to_string(&ReservationShape::from(record));
         Answer { status, body: body.map_err(|_| Problem::internal())? }
     };
-    state.store.keep_answer(caller.subject(), key, &answer).await?;
+    let kept = KeptAnswer {
+        subject: caller.subject().to_owned(),
+        idempotency_key: key.to_owned(),
+        status: answer.status,
+        body: answer.body.clone(),
+    };
+    state.committer.keep(kept).await?;
     Ok(answer)
 }
 

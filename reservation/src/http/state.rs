@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use haetae_base::{clock::Clock, shutdown::Shutdown};
 use moka::sync::Cache;
 
-use super::{Authenticate, Caller, EventStreams, scope};
+use super::{Authenticate, Caller, DatabaseUp, EventStreams, scope};
 use crate::{
     accept::Committer,
     domain::{hold::HoldPolicy, inventory::ItemId},
@@ -36,6 +36,8 @@ pub struct ApiState {
     pub origin: Arc<str>,
     /// The issuer's origin, where signing out leads.
     pub login_origin: Arc<str>,
+    /// Whether the database answers.
+    pub database: DatabaseUp,
     /// Whether to stop.
     pub shutdown: Shutdown,
     pub(crate) recent: Recent,
@@ -88,6 +90,8 @@ pub struct ApiParts {
     pub origin: String,
     /// The issuer's origin.
     pub login_origin: String,
+    /// Whether the database answers.
+    pub database: DatabaseUp,
     /// Whether to stop.
     pub shutdown: Shutdown,
 }
@@ -105,6 +109,7 @@ impl From<ApiParts> for ApiState {
             partitions: parts.partitions,
             origin: parts.origin.into(),
             login_origin: parts.login_origin.into(),
+            database: parts.database,
             shutdown: parts.shutdown,
             recent: Recent::new(),
             streams: EventStreams::default(),
@@ -127,6 +132,10 @@ impl ApiState {
         limit: u32,
     ) -> Result<Browsed<Arc<Vec<InventoryItem>>>, StoreError> {
         let key = (query.unwrap_or_default().to_owned(), after, limit);
+        if !self.database.get() {
+            let found = self.recent.pages.get(&key).ok_or(StoreError::Away)?;
+            return Ok(Browsed { found, stale: true });
+        }
         let words = query.map(Query::parse);
         let found = match &words {
             // Words that are none find nothing.
@@ -155,6 +164,10 @@ impl ApiState {
         &self,
         id: ItemId,
     ) -> Result<Browsed<Option<Arc<InventoryItem>>>, StoreError> {
+        if !self.database.get() {
+            let item = self.recent.items.get(&id).ok_or(StoreError::Away)?;
+            return Ok(Browsed { found: Some(item), stale: true });
+        }
         match self.store.find_item(id).await {
             Ok(None) => Ok(Browsed { found: None, stale: false }),
             Ok(Some(item)) => {

@@ -84,7 +84,7 @@ async fn known(
         "SELECT w.line, w.quantity AS wanted, v.held + v.sold AS least FROM {} \
          CROSS JOIN inventory v WHERE v.sku = w.sku ORDER BY v.id{}",
         store.table(1, "w", &COLUMNS),
-        store.lock(" FOR UPDATE OF v")
+        store.lock(" FOR NO KEY UPDATE OF v")
     );
     KnownRow::find_by_statement(Statement::from_sql_and_values(
         store.backend(),

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequestParts, Request, State},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 
 use super::visit::{Page, Visit, sign_in};
 use crate::{
@@ -90,9 +90,18 @@ pub(crate) async fn no_page(State(state): State<ApiState>, request: Request) -> 
     if request.uri().path().starts_with("/api/") {
         return ApiError::not_found().into_response();
     }
-    let (mut parts, _) = request.into_parts();
-    match Visit::from_request_parts(&mut parts, &state).await {
-        Ok(visit) => Instead::NotFound.respond(&visit),
+    let (parts, _) = request.into_parts();
+    show(Instead::NotFound, &state, parts).await
+}
+
+/// The page that says to come back in a moment.
+pub(crate) async fn unavailable(state: &ApiState, parts: Parts) -> Response {
+    show(Instead::Unavailable, state, parts).await
+}
+
+async fn show(instead: Instead, state: &ApiState, mut parts: Parts) -> Response {
+    match Visit::from_request_parts(&mut parts, state).await {
+        Ok(visit) => instead.respond(&visit),
         Err(never) => match never {},
     }
 }

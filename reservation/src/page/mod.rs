@@ -22,7 +22,7 @@ use axum::{
     routing::{get, post},
 };
 
-pub(crate) use self::instead::no_page;
+pub(crate) use self::instead::{no_page, unavailable};
 use crate::http::ApiState;
 
 pub(crate) fn router() -> Router<ApiState> {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use haetae_base::{clock::Timestamp, sql::expect_rows};
-use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult};
 use serde::Serialize;
 
 use super::{Column, Kind, Store, StoreError, Text, mapping};
@@ -150,6 +150,11 @@ impl Store {
     /// When the database is away.
     pub async fn begin_batch(&self) -> Result<BatchTransaction, StoreError> {
         let transaction = self.sql.begin_write().await?;
+        if self.backend() != DbBackend::Sqlite {
+            // A process that is stopped in the middle must not hold its locks for ever.
+            let bound = "SET LOCAL idle_in_transaction_session_timeout = '10s'";
+            transaction.execute_unprepared(bound).await?;
+        }
         Ok(BatchTransaction { store: self.clone(), transaction })
     }
 }
@@ -203,7 +208,7 @@ impl BatchTransaction {
                     "SELECT r.id, r.status, r.keeps, r.goal, r.hold_expires_at, r.version, r.part, \
                      r.attempts, r.due_at FROM {want} CROSS JOIN reservations r WHERE r.id = want.id \
                      ORDER BY r.id{}",
-                    self.store.lock(" FOR UPDATE OF r")
+                    self.store.lock(" FOR NO KEY UPDATE OF r")
                 ),
                 [wanted.clone().into()],
             )
@@ -259,7 +264,7 @@ impl BatchTransaction {
                     "SELECT v.id, v.quantity, v.available, v.held, v.sold FROM {} \
                      CROSS JOIN inventory v WHERE v.id = want.id ORDER BY v.id{}",
                     self.store.table(1, "want", &IDS),
-                    if lock { self.store.lock(" FOR UPDATE OF v") } else { "" }
+                    if lock { self.store.lock(" FOR NO KEY UPDATE OF v") } else { "" }
                 ),
                 [ids(items)?.into()],
             )
@@ -505,7 +510,7 @@ impl BatchTransaction {
         }
         let parameter = serde_json::to_string(&rows)?;
         let table = self.store.table(1, "m", &COLUMNS);
-        if rows.len() > 1 && !self.store.lock(" FOR UPDATE").is_empty() {
+        if rows.len() > 1 && !self.store.lock(" FOR NO KEY UPDATE").is_empty() {
             // An UPDATE of many rows locks them in the order of its plan. Sorted, nobody waits in a circle.
             let _locked: Vec<Text> = self
                 .store
@@ -513,7 +518,7 @@ impl BatchTransaction {
                     &self.transaction,
                     format!(
                         "SELECT v.id AS text FROM {table} CROSS JOIN inventory v \
-                         WHERE v.id = m.id ORDER BY v.id FOR UPDATE OF v"
+                         WHERE v.id = m.id ORDER BY v.id FOR NO KEY UPDATE OF v"
                     ),
                     [parameter.clone().into()],
                 )

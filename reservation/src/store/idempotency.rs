@@ -3,13 +3,27 @@
 
 use haetae_base::clock::Timestamp;
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Column, Kind, Store, StoreError};
 use crate::domain::reservation::ReservationId;
 
 /// What was answered to the first request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// An answer that is to be kept with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptAnswer {
+    /// Whose key.
+    pub subject: String,
+    /// The key.
+    pub idempotency_key: String,
     /// The status code.
     pub status: u16,
     /// The body.
@@ -80,28 +94,28 @@ impl Store {
         .transpose()
     }
 
-    /// Keeps what was answered, unless something was kept already.
+    /// Keeps what was answered, unless something was kept already. A row that does not change belongs to
+    /// an answer that another process was faster with; then that one counts.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn keep_answer(
-        &self,
-        subject: &str,
-        key: &str,
-        answer: &Answer,
-    ) -> Result<(), StoreError> {
+    pub async fn keep_answers(&self, answers: &[KeptAnswer]) -> Result<(), StoreError> {
+        const COLUMNS: [Column; 4] = [
+            ("subject", Kind::Text),
+            ("idempotency_key", Kind::Text),
+            ("status", Kind::Number),
+            ("body", Kind::Text),
+        ];
         let transaction = self.sql.begin_write().await?;
-        // No row changes when another process was faster; then its answer is the one that counts.
         self.execute(
             &transaction,
-            "UPDATE idempotency_keys SET answer_status = $3, answer = $4 \
-             WHERE subject = $1 AND idempotency_key = $2 AND answer_status IS NULL",
-            [
-                subject.to_owned().into(),
-                key.to_owned().into(),
-                i64::from(answer.status).into(),
-                answer.body.clone().into(),
-            ],
+            format!(
+                "UPDATE idempotency_keys AS k SET answer_status = w.status, answer = w.body FROM {} \
+                 WHERE k.subject = w.subject AND k.idempotency_key = w.idempotency_key \
+                 AND k.answer_status IS NULL",
+                self.table(1, "w", &COLUMNS)
+            ),
+            [serde_json::to_string(answers)?.into()],
         )
         .await?;
         transaction.commit().await?;

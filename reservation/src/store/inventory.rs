@@ -182,7 +182,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<InventoryItem, WriteItemError> {
         let transaction = self.sql.begin_write().await?;
-        let lock = self.lock(" FOR UPDATE OF v");
+        let lock = self.lock(" FOR NO KEY UPDATE OF v");
         let item = self.item_on(&transaction, id, lock).await?.ok_or(WriteItemError::NotFound)?;
         if item.version != expected {
             return Err(WriteItemError::Stale(item.version));

@@ -38,6 +38,9 @@ pub enum StoreError {
     /// It is away, or refused a statement.
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),
+    /// It did not answer just now, and was not asked again.
+    #[error("the database is away")]
+    Away,
     /// A write changed another number of rows than it had to; nothing of it was kept.
     #[error("a write met rows that had moved: {0}")]
     Moved(#[from] UnexpectedRows),
@@ -59,7 +62,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same may succeed in a moment.
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Database(_) | Self::Moved(_))
+        matches!(self, Self::Database(_) | Self::Away | Self::Moved(_))
     }
 }
 

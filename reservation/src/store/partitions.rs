@@ -1,13 +1,14 @@
 //! Who owns which partition, as SQL knows it: taking one raises its fence, for good.
 
 use haetae_base::clock::Timestamp;
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::{Number, Store, StoreError};
 use crate::domain::fence::{Fence, Partition};
 
 impl Store {
     /// Takes the partition for `owner` and returns its new fence. It waits for the transaction of the
-    /// owner before, if one is running, and makes every later one of it fail.
+    /// owner before, if one is running, at most a second, and makes every later one of it fail.
     ///
     /// # Errors
     /// When the database fails.
@@ -18,6 +19,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Fence, StoreError> {
         let transaction = self.sql.begin_write().await?;
+        if self.backend() != DbBackend::Sqlite {
+            // The other leases have to be renewed meanwhile: this one is tried again later.
+            transaction.execute_unprepared("SET LOCAL lock_timeout = '1s'").await?;
+        }
         let row: Option<Number> = self
             .one(
                 &transaction,

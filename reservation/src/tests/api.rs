@@ -422,3 +422,40 @@ async fn the_description_names_every_path() {
     }
     assert!(text.contains("Idempotency-Key") && text.contains("bearer"));
 }
+
+#[tokio::test]
+async fn without_the_database_what_was_browsed_is_still_there() {
+    let stand = Stand::each().await.remove(0);
+    let item = stand.bench.item(5).await.to_string();
+    let (list, one) = ("/api/v1/inventory?limit=10", format!("/api/v1/inventory/{item}"));
+    let seen = stand.get(list, "").await;
+    assert_eq!(seen.headers.get("cache-status"), None);
+    stand.database.set(false);
+    for path in [list, one.as_str()] {
+        let stale = stand.get(path, "").await;
+        assert_eq!(stale.status, 200, "{}", stale.text);
+        assert!(stale.header("cache-status").contains("database-away"));
+    }
+    assert_eq!(stand.get(list, "").await.text, seen.text);
+    stand.get("/api/v1/inventory?limit=11", "").await.problem(503, "temporarily-unavailable");
+    let refused = stand.reserve(&basket(&[(&item, 1)]), 0).await;
+    refused.problem(503, "temporarily-unavailable");
+    assert_eq!(refused.header("retry-after"), "2");
+    let page = stand.get("/reservations", CUSTOMER).await;
+    assert_eq!((page.status, page.header("content-type")), (503, "text/html; charset=utf-8"));
+    assert_eq!(stand.get("/", "").await.status, 503, "this page was not looked at before");
+    stand.database.set(true);
+    assert_eq!(stand.reserve(&basket(&[(&item, 1)]), 20).await.status, 201);
+}
+
+#[tokio::test]
+async fn streams_and_waits_end_when_the_service_stops() {
+    let stand = Stand::each().await.remove(0);
+    let item = stand.bench.item(5).await.to_string();
+    let held = stand.reserve(&basket(&[(&item, 1)]), 20).await.json();
+    let path = format!("/api/v1/reservations/{}/events", held["id"].as_str().expect("an id"));
+    let stream = stand.request("GET", &path, CUSTOMER).send().await.expect("a stream");
+    stand.api.request();
+    let rest = tokio::time::timeout(Duration::from_secs(5), stream.text()).await;
+    assert!(rest.expect("it ends").expect("in an orderly way").contains("held"));
+}

@@ -64,9 +64,9 @@ async fn a_known_sku_is_brought_up_to_date() {
         let due = bench
             .store
             .due(
-                &std::collections::BTreeSet::from_iter(
-                    (0..super::bench::PARTITIONS).map(crate::domain::fence::Partition::new),
-                ),
+                &(0..super::bench::PARTITIONS)
+                    .map(crate::domain::fence::Partition::new)
+                    .collect::<std::collections::BTreeSet<_>>(),
                 super::bench::now().plus(std::time::Duration::from_secs(5)),
                 10,
             )

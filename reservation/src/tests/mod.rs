@@ -6,6 +6,7 @@ pub(crate) mod bench;
 mod crashes;
 mod import;
 mod oversell;
+mod page;
 mod random_operations;
 pub(crate) mod stand;
 mod workers;

@@ -19,7 +19,7 @@ use super::bench::{Bench, PARTITIONS, POLICY, clock, now};
 use crate::{
     accept::{Committer, Gathering},
     apply_batch::Policy,
-    http::{ApiParts, Authenticate, AuthenticateError, Identity, router},
+    http::{ApiParts, Authenticate, AuthenticateError, DatabaseUp, Identity, router},
     payment::simulator::PaymentSimulator,
     queue::{
         bell::Bell,
@@ -125,7 +125,8 @@ pub(crate) struct Stand {
     pub(crate) redis: RedisServer,
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
-    api: Shutdown,
+    pub(crate) database: DatabaseUp,
+    pub(crate) api: Shutdown,
     workers: Vec<(Shutdown, tokio::task::JoinHandle<()>)>,
 }
 
@@ -192,6 +193,7 @@ impl Stand {
             shutdown.clone(),
         );
         tokio::spawn(changes::follow(redis, waiters.clone(), shutdown.clone()));
+        let database = DatabaseUp::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let parts = ApiParts {
@@ -205,6 +207,7 @@ impl Stand {
             partitions: PARTITIONS,
             origin: url.clone(),
             login_origin: url.clone(),
+            database: database.clone(),
             shutdown: shutdown.clone(),
         };
         let asked = shutdown.clone();
@@ -215,7 +218,7 @@ impl Stand {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        Self { bench, redis: server, url, http, api: shutdown, workers: Vec::new() }
+        Self { bench, redis: server, url, http, database, api: shutdown, workers: Vec::new() }
     }
 
     /// One worker more.
