@@ -314,8 +314,10 @@ impl Built {
             );
             tokio::spawn(watched);
         }
+        let mut expect = Expectation::new(config.issuer(), config.api_audience());
+        expect.leeway = *config.auth.tokens.leeway;
         let verifier = Arc::new(Verifier::new(
-            Expectation::new(config.issuer(), config.api_audience()),
+            expect,
             Arc::clone(&keys),
             config.gateway.token_cache,
             Arc::clone(clock),
@@ -404,7 +406,7 @@ async fn browser(
             issuer: issuer.clone(),
             client_id: settings.client_id.clone(),
             algorithms: haetae_keys::Algorithm::ALL.to_vec(),
-            leeway: Duration::from_secs(30),
+            leeway: *config.auth.tokens.leeway,
         },
         Arc::clone(keys),
         Arc::clone(clock),
