@@ -45,6 +45,8 @@ mod interop;
 #[cfg(test)]
 mod main_path;
 #[cfg(test)]
+mod manners;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod oversell;

@@ -207,7 +207,7 @@ impl Browser {
     }
 }
 
-/// A command of the DevTools protocol, which chromedriver passes on.
+/// A command of the `DevTools` protocol, which chromedriver passes on.
 #[derive(Debug)]
 struct DevTools {
     command: &'static str,

@@ -320,12 +320,6 @@ impl Stack {
         };
         self.start_time = start.elapsed();
         self.instance = Some(instance);
-        if std::env::var_os("HAETAE_TEST_D2").is_some() {
-            wait::until_true("TEMPORARY D2", Duration::from_secs(20), async || {
-                self.readiness(Role::Gateway).await == 200
-            })
-            .await;
-        }
         if self.options.demo {
             let bytes = std::fs::read(self.data_dir().join("demo.json")).expect("demo.json");
             self.demo = Some(serde_json::from_slice(&bytes).expect("demo.json as designed"));
