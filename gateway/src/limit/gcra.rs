@@ -14,14 +14,14 @@ use super::Verdict;
 /// So many requests in a time, so many of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    quota: u64,
+    quota: u32,
     window_millis: u64,
-    burst: u64,
+    burst: u32,
 }
 
 /// An account: when the next request would be due at the full rate. Zero is an account of nobody yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Account(u64);
+pub(crate) struct Account(u128);
 
 /// Numbers that cannot be counted exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +29,11 @@ pub enum InvalidRate {
     /// Nothing would ever be admitted, or nothing ever limited.
     #[error("quota, burst and window must be more than zero")]
     Zero,
-    /// The numbers are too large.
-    #[error("quota and burst may be at most 1000000, window at most 366d")]
+    /// The window is too long.
+    #[error("the window may be at most 366d")]
     TooLarge,
 }
 
-const MOST: u32 = 1_000_000;
 const LONGEST_MILLIS: u64 = 366 * 86_400_000;
 
 impl Rate {
@@ -47,14 +46,14 @@ impl Rate {
         if quota == 0 || burst == 0 || window_millis == 0 {
             return Err(InvalidRate::Zero);
         }
-        if quota > MOST || burst > MOST || window_millis > LONGEST_MILLIS {
+        if window_millis > LONGEST_MILLIS {
             return Err(InvalidRate::TooLarge);
         }
-        Ok(Self { quota: quota.into(), window_millis, burst: burst.into() })
+        Ok(Self { quota, window_millis, burst })
     }
 
     /// The number of requests.
-    pub(crate) const fn quota(&self) -> u64 {
+    pub(crate) const fn quota(&self) -> u32 {
         self.quota
     }
 
@@ -68,20 +67,20 @@ impl Rate {
     pub(crate) fn count(&self, account: &mut Account, now: Timestamp) -> Verdict {
         let now = self.units(now);
         // Each request costs the window; the account may be ahead of the time by the burst's cost.
-        let cost = self.window_millis;
-        let full = self.burst * cost;
+        let cost = u128::from(self.window_millis);
+        let full = u128::from(self.burst) * cost;
         let due = account.0.max(now);
         let ahead = due - now;
         if ahead + cost > full {
-            let wait = (ahead + cost - full).div_ceil(self.quota);
-            return Verdict { admitted: false, remaining: 0, seconds: wait.div_ceil(1000).max(1) };
+            let seconds = self.seconds(ahead + cost - full).max(1);
+            return Verdict { admitted: false, remaining: 0, seconds };
         }
         account.0 = due + cost;
         let ahead = ahead + cost;
         Verdict {
             admitted: true,
-            remaining: (full - ahead) / cost,
-            seconds: ahead.div_ceil(self.quota).div_ceil(1000),
+            remaining: narrow((full - ahead) / cost),
+            seconds: self.seconds(ahead),
         }
     }
 
@@ -90,10 +89,19 @@ impl Rate {
         account.0 <= self.units(now)
     }
 
-    /// An instant in units of a millisecond over the quota: 1.8e12 × 1e6 is a tenth of what fits.
-    fn units(&self, now: Timestamp) -> u64 {
-        u64::try_from(now.as_millis()).unwrap_or(0).saturating_mul(self.quota)
+    /// An instant in units of a millisecond over the quota. No product of these numbers comes near 2^128.
+    fn units(&self, now: Timestamp) -> u128 {
+        u128::try_from(now.as_millis()).unwrap_or(0) * u128::from(self.quota)
     }
+
+    /// A length of time in those units as whole seconds, rounded up.
+    fn seconds(&self, units: u128) -> u64 {
+        narrow(units.div_ceil(u128::from(self.quota) * 1000))
+    }
+}
+
+fn narrow(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -141,13 +149,18 @@ mod tests {
         assert_eq!(Rate::new(0, second, 1), Err(InvalidRate::Zero));
         assert_eq!(Rate::new(1, second, 0), Err(InvalidRate::Zero));
         assert_eq!(Rate::new(1, Duration::ZERO, 1), Err(InvalidRate::Zero));
-        assert_eq!(Rate::new(1_000_001, second, 1), Err(InvalidRate::TooLarge));
         assert_eq!(Rate::new(1, Duration::from_hours(10_000), 1), Err(InvalidRate::TooLarge));
-        // The largest that is taken neither wraps nor panics.
-        let largest =
-            Rate::new(1_000_000, Duration::from_hours(24 * 366), 1_000_000).expect("rate");
+        // The largest that is taken neither wraps nor panics, and is as exact as the smallest.
+        let year = Duration::from_hours(24 * 366);
+        let largest = Rate::new(u32::MAX, year, u32::MAX).expect("rate");
         let mut account = Account::default();
-        assert!(largest.count(&mut account, at(0)).admitted);
+        let verdict = largest.count(&mut account, at(0));
+        assert_eq!((verdict.admitted, verdict.remaining), (true, u64::from(u32::MAX) - 1));
+        let fast = Rate::new(100_000_000, Duration::from_mins(1), 2).expect("rate");
+        let mut account = Account::default();
+        assert!((0..2).all(|_| fast.count(&mut account, at(0)).admitted));
+        assert!(!fast.count(&mut account, at(0)).admitted);
+        assert!(fast.count(&mut account, at(1)).admitted);
     }
 
     proptest! {

@@ -170,7 +170,7 @@ async fn scopes_and_step_up() {
 }
 
 async fn becomes(house: &House, path: &str, token: &str, status: u16) -> Response {
-    for _ in 0..300 {
+    for _ in 0..600 {
         let answer = get(house, path, token).await;
         if answer.status() == status {
             return answer;
@@ -249,4 +249,18 @@ async fn without_keys_nobody_is_called_a_liar() {
     assert_eq!(status, 503);
     assert!(parts.contains("issuer_keys"), "{parts}");
     assert_eq!(send(client().get(house.url("/open/x"))).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_token_dies_with_its_time() {
+    let house = House::with(|config| {
+        config.auth.tokens.leeway = "0s".parse().expect("duration");
+    })
+    .await;
+    let token = house.tokens.access_with(|claims| {
+        claims.exp = claims.iat.plus(Duration::from_secs(3));
+    });
+    assert_eq!(get(&house, "/api/v1/things", &token).await.status(), 200);
+    let refused = becomes(&house, "/api/v1/things", &token, 401).await;
+    assert!(challenge(&refused).contains("expired"), "{}", challenge(&refused));
 }
