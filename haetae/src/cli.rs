@@ -19,8 +19,8 @@ use crate::commands;
   haetae user create ann --role admin     an administrator, beside a running instance
   haetae config check --config prod.toml  every mistake, with file and line
 
-Settings come from a file (--config), the environment (HAETAE__GATEWAY__LISTEN=0.0.0.0:8080) and flags
-(--set gateway.listen=0.0.0.0:8080); `haetae config print` shows all of them."
+Settings come from a file (--config), the environment (HAETAE__GATEWAY__LISTEN=0.0.0.0:8080)
+and flags (--set gateway.listen=0.0.0.0:8080); `haetae config print` shows all of them."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -67,10 +67,10 @@ pub(crate) enum Command {
     /// List, rotate and revoke signing keys
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
-    /// Create, list, shut and reset accounts
+    /// Create, list, shut and reset accounts, and give them roles
     #[command(subcommand)]
     User(commands::user::UserCommand),
-    /// Create, import, list and delete clients
+    /// Create, import, list and shut clients
     #[command(subcommand)]
     Client(commands::client::ClientCommand),
     /// List and revoke sign-ins

@@ -25,6 +25,13 @@ pub(crate) fn load_quietly(args: &SettingsArgs) -> Result<Loaded> {
 /// the data folder, its public address is taken, which may have a port that was picked.
 pub(crate) fn load_beside(args: &SettingsArgs) -> Result<Arc<Config>> {
     let Loaded { mut config, public_url_given, .. } = load(args)?;
+    if config.keys.master_key.is_none() && !config.master_key_file().exists() {
+        bail!(
+            "there is no installation in {}; say where it is with --data-dir, or start one with \
+             `haetae up`",
+            config.data_dir.display()
+        );
+    }
     if !public_url_given && let Some(instance) = Instance::read(&config.data_dir) {
         config.public_url = instance.public_url;
     }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use haetae_authserver::{
-    domain::account::Account,
+    domain::account::{Account, Role},
     manage::{Manage, NewAccount},
 };
 use haetae_base::{clock::Timestamp, secret::ExposeSecret};
@@ -34,6 +34,8 @@ pub(crate) enum UserCommand {
         /// The username
         username: String,
     },
+    /// Give an account these roles and no others; its sessions end
+    Roles(RolesArgs),
     /// Give an account a new password; its sessions end
     Reset(ResetArgs),
 }
@@ -58,6 +60,18 @@ pub(crate) struct CreateArgs {
     password: PasswordArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  haetae user roles ann --role admin    ann administers
+  haetae user roles ann                 ann is a customer like everybody")]
+pub(crate) struct RolesArgs {
+    /// The username
+    username: String,
+    /// A role; the one there is: admin. Without any the account is a customer
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +138,16 @@ pub(crate) async fn run(command: UserCommand, settings: &SettingsArgs) -> Result
         UserCommand::Enable { username } => {
             Manage::open(&config).await?.enable_account(&username).await?;
             output::line(format_args!("{username} is open again"));
+            Ok(())
+        }
+        UserCommand::Roles(RolesArgs { username, role }) => {
+            let roles = role
+                .iter()
+                .map(|name| name.parse().with_context(|| format!("--role {name}")))
+                .collect::<Result<Vec<Role>>>()?;
+            Manage::open(&config).await?.set_roles(&username, &roles).await?;
+            let names = if role.is_empty() { "none".to_owned() } else { role.join(", ") };
+            output::line(format_args!("roles of {username}: {names}"));
             Ok(())
         }
         UserCommand::Reset(args) => {
