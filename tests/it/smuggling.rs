@@ -421,13 +421,13 @@ async fn what_is_right_goes_through_clean() {
 #[tokio::test]
 async fn a_dripping_client_is_cut_off() {
     let (stack, recorder) = behind_a_recorder().await;
+    let start = Instant::now();
     let mut slow = Vec::new();
     for _ in 0..200 {
         let mut stream = tokio::net::TcpStream::connect(stack.gateway()).await.unwrap();
         stream.write_all(b"GET /probe/slow HTTP/1.1\r\nHost: localhost\r\nX-A: ").await.unwrap();
         slow.push(stream);
     }
-    let start = Instant::now();
     let mut first = slow.remove(0);
     let mut buffer = [0; 1_024];
     let mut dripped = 0;
