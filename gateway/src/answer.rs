@@ -1,11 +1,16 @@
 //! Answers that the gateway gives itself.
 
 use bytes::Bytes;
-use haetae_base::problem::Problem;
+use haetae_base::problem::{self, Problem};
 use http::{HeaderName, HeaderValue, Method, Response, header};
 use pingora::{http::ResponseHeader, proxy::Session};
 
-use crate::{cors, ctx::Ctx, limit::fields};
+use crate::{
+    cors,
+    ctx::Ctx,
+    limit::fields,
+    pages::{self, Language},
+};
 
 /// The field that carries the request's id.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,7 +37,7 @@ pub(crate) async fn send(
     ctx: &mut Ctx,
     response: Response<Bytes>,
 ) -> pingora::Result<()> {
-    let (parts, body) = response.into_parts();
+    let (parts, body) = for_its_reader(session, ctx, response).into_parts();
     let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len() + 8))?;
     for (name, value) in &parts.headers {
         head.append_header(name, value)?;
@@ -49,6 +54,33 @@ pub(crate) async fn send(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// A problem is for programs: a person whose browser navigates gets a page that says the same.
+fn for_its_reader(session: &Session, ctx: &Ctx, problem: Response<Bytes>) -> Response<Bytes> {
+    let is = |headers: &http::HeaderMap, name: HeaderName, wanted: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains(wanted))
+    };
+    let asked = &session.req_header().headers;
+    let api = session.req_header().uri.path().starts_with("/api/");
+    let to_a_person = is(problem.headers(), header::CONTENT_TYPE, problem::MEDIA_TYPE)
+        && asked.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
+        && is(asked, header::ACCEPT, "text/html");
+    if api || !to_a_person {
+        return problem;
+    }
+    let page = pages::error(Language::of(asked), problem.status(), ctx.request_id.as_str());
+    let (mut parts, body) = page.into_parts();
+    // What goes with the problem goes with the page: Retry-After, WWW-Authenticate, Allow.
+    for (name, value) in problem.headers() {
+        if !parts.headers.contains_key(name) {
+            parts.headers.append(name, value.clone());
+        }
+    }
+    Response::from_parts(parts, body)
 }
 
 /// Adds the fields that every answer carries, wherever it comes from.

@@ -21,6 +21,7 @@ mod forwarded;
 mod front;
 mod limit;
 mod metrics;
+mod pages;
 mod phases;
 mod proxy;
 mod request_id;

@@ -12,14 +12,14 @@ use pingora::http::RequestHeader;
 use secrecy::ExposeSecret;
 use url::form_urlencoded;
 
-use super::{
-    TokenClientError,
+use super::{TokenClientError, redirect, sessions::Found, store_unavailable};
+use crate::{
+    clean::cookies,
+    ctx::Ctx,
+    metrics,
     pages::{self, Failure, Language},
-    redirect,
-    sessions::Found,
-    store_unavailable,
+    proxy::Gateway,
 };
-use crate::{clean::cookies, ctx::Ctx, metrics, proxy::Gateway};
 
 /// What the authserver's answer says. A parameter that is there twice counts as absent.
 #[derive(Debug, Default)]

@@ -6,7 +6,6 @@ mod check;
 mod cookie;
 mod login;
 mod logout;
-mod pages;
 mod return_to;
 pub(crate) mod sessions;
 mod token_client;

@@ -131,3 +131,31 @@ async fn answers_keep_alive_and_head_has_no_body() {
         house.upstream.requests().iter().map(|request| request.connection).collect();
     assert!(connections.len() < 3, "upstream connections are reused: {connections:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_gets_a_page_and_a_program_a_problem() {
+    let house = House::open().await;
+    let navigate = |path: &str| {
+        client()
+            .get(house.url(path))
+            .header("sec-fetch-mode", "navigate")
+            .header("accept", "text/html,*/*;q=0.8")
+            .header("accept-language", "ko-KR,en;q=0.5")
+    };
+    let page = navigate("/nothing").send().await.expect("answered");
+    assert_eq!(page.status(), 404);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers()["content-language"], "ko");
+    let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    assert!(policy.contains("style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    let id = page.headers()["x-request-id"].to_str().expect("text").to_owned();
+    let text = page.text().await.expect("text");
+    assert!(text.contains("이 주소에는 아무것도 없습니다.") && text.contains(&id), "{text}");
+    house.upstream.behave(crate::harness::Behaviour::Close);
+    let broken = navigate("/open/x").send().await.expect("answered");
+    assert_eq!(broken.status(), 502);
+    assert_eq!(broken.headers()["content-type"], "text/html; charset=utf-8");
+    let script = client().get(house.url("/nothing")).header("sec-fetch-mode", "cors");
+    let script = script.header("accept", "text/html").send().await.expect("answered");
+    assert_eq!(script.headers()["content-type"], "application/problem+json");
+}

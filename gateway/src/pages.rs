@@ -1,5 +1,9 @@
-//! The two pages that the gateway shows itself, in Korean and English, without a script.
+//! The few pages that the gateway shows itself, in Korean and English, without a script.
 
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
@@ -7,14 +11,14 @@ use crate::clean::cookies;
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     Korean,
     English,
 }
 
 impl Language {
     /// The language that was chosen on a page before, or that the browser asks for.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         if let Ok(Some(chosen)) = cookies::single(headers, "haetae-lang") {
             return if chosen == "ko" { Self::Korean } else { Self::English };
         }
@@ -46,7 +50,7 @@ impl Language {
 
 /// Why a sign-in did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The answer comes too late, twice, or in another browser.
     Expired,
     /// The person said no.
@@ -61,7 +65,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// A name for metrics.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Declined => "declined",
@@ -104,7 +108,7 @@ impl Failure {
 
 /// The page after a sign-in: it goes on to `return_to` by itself. That is a navigation of our own page, so
 /// the browser sends the Strict cookie with it.
-pub(super) fn signed_in(language: Language, return_to: &str) -> Response<Bytes> {
+pub(crate) fn signed_in(language: Language, return_to: &str) -> Response<Bytes> {
     let target = escape(return_to);
     let (title, next) = match language {
         Language::English => ("Signed in", "Continue"),
@@ -120,7 +124,7 @@ pub(super) fn signed_in(language: Language, return_to: &str) -> Response<Bytes> 
 }
 
 /// The page after a sign-in that did not succeed.
-pub(super) fn failed(language: Language, failure: Failure, request_id: &str) -> Response<Bytes> {
+pub(crate) fn failed(language: Language, failure: Failure, request_id: &str) -> Response<Bytes> {
     let (title, again) = match language {
         Language::English => ("Sign-in failed", "Sign in again"),
         Language::Korean => ("로그인 실패", "다시 로그인"),
@@ -130,6 +134,42 @@ pub(super) fn failed(language: Language, failure: Failure, request_id: &str) -> 
         "<p role=\"alert\">{text}</p><p><a href=\"/session/login\">{again}</a></p><p><small>{id}</small></p>"
     );
     page(language, failure.status(), title, "", &body)
+}
+
+/// The page for a person who asked for a page and gets none.
+pub(crate) fn error(language: Language, status: StatusCode, request_id: &str) -> Response<Bytes> {
+    let (title, text) = match (status, language) {
+        (StatusCode::NOT_FOUND, Language::English) => {
+            ("Not found", "There is nothing at this address.")
+        }
+        (StatusCode::NOT_FOUND, Language::Korean) => {
+            ("찾을 수 없음", "이 주소에는 아무것도 없습니다.")
+        }
+        (StatusCode::TOO_MANY_REQUESTS, Language::English) => {
+            ("Too many requests", "Please wait a moment and try again.")
+        }
+        (StatusCode::TOO_MANY_REQUESTS, Language::Korean) => {
+            ("요청이 너무 많습니다", "잠시 기다린 후 다시 시도해 주세요.")
+        }
+        (status, Language::English) if status.is_server_error() => {
+            ("Temporarily unavailable", "This is not possible right now. Please try again shortly.")
+        }
+        (status, Language::Korean) if status.is_server_error() => (
+            "일시적으로 이용할 수 없습니다",
+            "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        ),
+        (_, Language::English) => ("Not possible", "This request cannot be answered."),
+        (_, Language::Korean) => ("처리할 수 없습니다", "이 요청은 처리할 수 없습니다."),
+    };
+    let home = match language {
+        Language::English => "Start page",
+        Language::Korean => "처음으로",
+    };
+    let id = escape(request_id);
+    let body = format!(
+        "<p role=\"alert\">{text}</p><p><a href=\"/\">{home}</a></p><p><small>{id}</small></p>"
+    );
+    page(language, status, title, "", &body)
 }
 
 fn page(
@@ -153,18 +193,24 @@ fn page(
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
     ] {
         fields.insert(name, HeaderValue::from_static(value));
     }
+    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     if let Ok(tag) = HeaderValue::from_str(tag) {
         fields.insert(header::CONTENT_LANGUAGE, tag);
     }
     response
 }
+
+/// Nothing but the one style that is in the page, known by its hash.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;\
 place-items:center;background:#f6f5f1;color:#1f2328}main{max-width:28rem;padding:2rem;text-align:center}\
