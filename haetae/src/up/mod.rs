@@ -7,6 +7,7 @@ mod first_start;
 pub(crate) mod instance;
 mod ports;
 pub(crate) mod private_redis;
+mod probe;
 mod supervise;
 
 use std::{path::PathBuf, sync::Arc};

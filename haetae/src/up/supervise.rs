@@ -12,7 +12,7 @@ use haetae_config::Config;
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time,
 };
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     child::{Launch, ReadyLine, Role, Running},
     instance::{Instance, RunningRole, without_password},
+    probe,
 };
 use crate::output;
 
@@ -28,6 +29,9 @@ use crate::output;
 const FIRST_TRIES: u32 = 3;
 /// How long a role may take from its start until it is ready: a large database may have to be read.
 const READY_WITHIN: Duration = Duration::from_mins(5);
+/// How long a role that serves may lack something that it needs before it is taken as it is.
+const WHOLE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A role that lived this long starts with the shortest pause again.
@@ -315,12 +319,12 @@ impl Keeper {
     async fn run_once(&self) -> Result<Run> {
         let (mut child, ready) = self.launch.start(self.role)?;
         let was_ready = select! {
-            line = ready => match line {
-                Ok(line) => {
+            line = serving(ready) => match line {
+                Some(line) => {
                     self.tell(Event::Ready { role: self.role, pid: child.pid, line }).await;
                     true
                 }
-                Err(_) => false,
+                None => false,
             },
             () = self.end.cancelled() => {
                 self.finish(&mut child).await;
@@ -363,6 +367,22 @@ impl Keeper {
         // Nobody listens any more when `up` itself has failed.
         let _told = self.tell.send(event).await;
     }
+}
+
+/// Waits until a role serves, and then until what it needs is there too (`/readyz`), though not for ever:
+/// a role that serves without one of its parts is better than none. `None` when it ends before.
+async fn serving(ready: oneshot::Receiver<ReadyLine>) -> Option<ReadyLine> {
+    let line = ready.await.ok()?;
+    if let Some(admin) = line.admin {
+        let whole = async {
+            while !probe::is_ready(admin).await {
+                time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        // Either way it serves.
+        let _whole_in_time = time::timeout(WHOLE_WITHIN, whole).await;
+    }
+    Some(line)
 }
 
 /// How a role died, and whether it told why itself.
