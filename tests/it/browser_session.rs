@@ -289,6 +289,37 @@ async fn a_session_is_refreshed_once() {
     }
 }
 
+/// Two gateways serve the same session at the moment of its refresh: still one.
+#[tokio::test]
+async fn two_gateways_refresh_once_together() {
+    let options = Options::default()
+        .set("AUTH__TOKENS__ACCESS", "4s")
+        .set("AUTH__TOKENS__LEEWAY", "0s")
+        .set("GATEWAY__BROWSER__REFRESH_BEFORE", "1s");
+    let stack = Stack::start(options).await;
+    let second = stack.one_more(Role::Gateway).await;
+    let agent = Agent::new();
+    sign_in(&stack, &agent, "demo", "/").await;
+    for round in 0..3 {
+        tokio::time::sleep(Duration::from_millis(3_200)).await;
+        let before = refreshes(&stack).await;
+        let answers = futures::future::join_all((0..40).map(|number| {
+            let path = "/api/v1/reservations";
+            let url = if number % 2 == 0 { stack.url(path) } else { second.url(path) };
+            agent.send(agent.http().get(url).header("X-Haetae-Browser", "1"))
+        }))
+        .await;
+        for page in &answers {
+            assert_eq!(page.status, 200, "round {round}: {}: {}", page.url, page.body);
+        }
+        let made = refreshes(&stack).await - before;
+        assert!(
+            (made - 1.0).abs() < f64::EPSILON,
+            "round {round}: {made} refreshes at two gateways"
+        );
+    }
+}
+
 /// How many refresh grants the authserver has answered.
 async fn refreshes(stack: &Stack) -> f64 {
     let total =

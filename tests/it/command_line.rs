@@ -308,7 +308,7 @@ async fn keys_rotate_without_anybody_noticing() {
 #[tokio::test]
 async fn a_role_runs_alone() {
     let shop = Shop::open(Options::default()).await;
-    let worker = shop.stack.second_worker().await;
+    let worker = shop.stack.one_more(Role::Worker).await;
     assert!(Stack::resident_kib(worker.pid()) > 0);
     for role in Role::ALL {
         assert_eq!(shop.stack.readiness(role).await, 200, "{role:?}");

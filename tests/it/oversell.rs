@@ -28,6 +28,7 @@ on_both_databases!(
     sixty_four_clients_and_the_last_ten,
     any_rush_sells_what_there_is_and_no_more,
     baskets_in_any_order_neither_oversell_nor_stick,
+    stock_is_conserved_in_any_mix,
 );
 
 /// The design's own figure: 64 at once, ten there, exactly ten sold.
@@ -177,13 +178,131 @@ async fn baskets_in_any_order_neither_oversell_nor_stick(database: Database) {
     }
 }
 
+/// What one customer does with one reservation.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Hold,
+    HoldAndConfirm,
+    HoldAndCancel,
+    Pay,
+    PayAndCancel,
+    PayWithABadCard,
+    PayWithAShakyCard,
+    CancelAtOnce,
+    ConfirmAndCancelAtOnce,
+}
+
+/// Everybody does everything at once, in any order: in the end, what there was is what is free, held or
+/// sold, item by item, and every history is one that the design allows.
+async fn stock_is_conserved_in_any_mix(database: Database) {
+    let shop = Shop::open(Options::on(database).set("WORKER__PAYMENT__LATENCY", "10ms")).await;
+    let stock = 40;
+    let mut items = Vec::new();
+    for number in 0..3 {
+        items.push(shop.service.create_item(&format!("Mixed {number}"), stock).await);
+    }
+    let deeds = prop_oneof![
+        Just(Deed::Hold),
+        Just(Deed::HoldAndConfirm),
+        Just(Deed::HoldAndCancel),
+        Just(Deed::Pay),
+        Just(Deed::PayAndCancel),
+        Just(Deed::PayWithABadCard),
+        Just(Deed::PayWithAShakyCard),
+        Just(Deed::CancelAtOnce),
+        Just(Deed::ConfirmAndCancelAtOnce),
+    ];
+    let plan = proptest::collection::vec((deeds, 0..3_usize, 1..=3_u64), 90..=90);
+    let plan = plan.new_tree(&mut TestRunner::new(Config::default())).unwrap().current();
+    let ids: Vec<String> =
+        futures::future::join_all(plan.iter().map(async |(deed, item, quantity)| {
+            act(&shop.customer, *deed, &items[*item], *quantity).await
+        }))
+        .await;
+    let mut held = BTreeMap::<String, u64>::new();
+    let mut sold = BTreeMap::<String, u64>::new();
+    for (id, (deed, ..)) in ids.iter().zip(&plan) {
+        let ends = ["held", "confirmed", "rejected", "failed", "cancelled"];
+        let reservation = shop.customer.settled(id, &ends).await;
+        // A payment may still be on its way to its end.
+        let reservation = if reservation["status"] == "held" && !matches!(deed, Deed::Hold) {
+            let ends = ["confirmed", "failed", "cancelled", "rejected"];
+            shop.customer.settled(id, &ends).await
+        } else {
+            reservation
+        };
+        crate::worker_crash::once_each(&reservation);
+        let line = &reservation["items"][0];
+        let (item, quantity) =
+            (line["inventory_id"].as_str().unwrap(), line["quantity"].as_u64().unwrap());
+        match reservation["status"].as_str().unwrap() {
+            "held" => *held.entry(item.to_owned()).or_default() += quantity,
+            "confirmed" => *sold.entry(item.to_owned()).or_default() += quantity,
+            _ => {}
+        }
+    }
+    for id in &items {
+        let now = shop.customer.item(id).await;
+        let (held, sold) = (held.get(id).copied().unwrap_or(0), sold.get(id).copied().unwrap_or(0));
+        assert!(held + sold <= stock, "oversold: {held} held and {sold} sold of {stock}");
+        assert_eq!(now["held"].as_u64(), Some(held), "{now}: {plan:?}");
+        assert_eq!(now["available"].as_u64(), Some(stock - held - sold), "{now}: {plan:?}");
+    }
+}
+
+/// Does it and returns the reservation.
+async fn act(customer: &Api, deed: Deed, item: &str, quantity: u64) -> String {
+    let (card, wait) = match deed {
+        Deed::Hold | Deed::HoldAndConfirm | Deed::HoldAndCancel | Deed::ConfirmAndCancelAtOnce => {
+            (None, Some(30))
+        }
+        Deed::Pay | Deed::PayAndCancel => (Some("tok_visa"), Some(30)),
+        Deed::PayWithABadCard => (Some("tok_declined"), None),
+        Deed::PayWithAShakyCard => (Some("tok_flaky"), None),
+        Deed::CancelAtOnce => (Some("tok_visa"), None),
+    };
+    let page = customer.reserve(&[(item, quantity)], card, wait).await;
+    assert!(
+        [201, 202, 409].contains(&page.status.as_u16()),
+        "{deed:?}: {} {}",
+        page.status,
+        page.body
+    );
+    let id = api::id(&page);
+    let nothing = serde_json::json!({});
+    let (confirm, cancel) =
+        (format!("reservations/{id}/confirm"), format!("reservations/{id}/cancel"));
+    let answers = match deed {
+        Deed::Hold | Deed::Pay | Deed::PayWithABadCard | Deed::PayWithAShakyCard => vec![],
+        Deed::HoldAndConfirm => vec![customer.post(&confirm, &nothing).await],
+        Deed::HoldAndCancel | Deed::PayAndCancel | Deed::CancelAtOnce => {
+            vec![customer.post(&cancel, &nothing).await]
+        }
+        Deed::ConfirmAndCancelAtOnce => {
+            let both =
+                tokio::join!(customer.post(&confirm, &nothing), customer.post(&cancel, &nothing));
+            vec![both.0, both.1]
+        }
+    };
+    for answer in answers {
+        // 409: it was rejected before, or the other was faster.
+        assert!(
+            answer.status.is_success() || answer.status == 409,
+            "{deed:?}: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
+    id
+}
+
 /// Two workers at once, one of them stopped past its lease and then let go again: the fence in SQL
 /// refuses what the sleeper still wanted to write.
 #[tokio::test]
 async fn a_worker_that_slept_past_its_lease_sells_nothing_twice() {
     let options = Options::on(Database::Postgres).set("WORKER__LEASE", "1s");
     let shop = Shop::open(options).await;
-    let other = shop.stack.second_worker().await;
+    let other = shop.stack.one_more(Role::Worker).await;
     let item = shop.service.create_item("Contended", 40).await;
     let mut accepted = Vec::new();
     for round in 0..6 {

@@ -7,7 +7,7 @@ use haetae_tests::{
     api::Api,
     oidc::{self, Client},
     shop::Shop,
-    stack::{Options, Role, Stack},
+    stack::{Extra, Options, Role, Stack},
     token, wait,
 };
 
@@ -46,6 +46,32 @@ async fn a_revoked_token_is_refused_within_moments() {
     );
     // The control: another token of the same person lives on.
     assert_eq!(shop.customer.get("reservations").await.status, 200);
+}
+
+/// Every gateway refuses, also one that starts after the revocation.
+#[tokio::test]
+async fn every_gateway_refuses_a_revoked_token() {
+    let shop = Shop::open(Options::default()).await;
+    let second = shop.stack.one_more(Role::Gateway).await;
+    let ask = async |gateway: &Extra, token: &str| {
+        let url = gateway.url("/api/v1/reservations");
+        shop.agent.http().get(url).bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    let token = &shop.tokens.access_token;
+    let control =
+        shop.mobile.sign_in(&shop.agent, shop.stack.demo().user("demo")).await.access_token;
+    assert_eq!(ask(&second, token).await, 200);
+    shop.mobile.revoke(token).await;
+    refused_within(&shop.customer, Duration::from_secs(2)).await;
+    wait::until_true("the second gateway refuses it", Duration::from_secs(2), async || {
+        ask(&second, token).await == 401
+    })
+    .await;
+    let late = shop.stack.one_more(Role::Gateway).await;
+    assert_eq!(ask(&late, token).await, 401, "one that never heard of the token");
+    for gateway in [&second, &late] {
+        assert_eq!(ask(gateway, &control).await, 200);
+    }
 }
 
 #[tokio::test]
