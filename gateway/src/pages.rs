@@ -1,9 +1,5 @@
 //! The few pages that the gateway shows itself, in Korean and English, without a script.
 
-use std::sync::LazyLock;
-
-use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
@@ -183,7 +179,7 @@ fn page(
     let html = format!(
         "<!doctype html><html lang=\"{tag}\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">{head}<title>{title} · Haetae</title>\
-         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+         <link rel=\"stylesheet\" href=\"{STYLE_PATH}\"></head><body><main><h1>{title}</h1>{body}</main></body></html>"
     );
     let mut response = Response::new(Bytes::from(html));
     *response.status_mut() = status;
@@ -193,24 +189,31 @@ fn page(
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
     ] {
         fields.insert(name, HeaderValue::from_static(value));
     }
-    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     if let Ok(tag) = HeaderValue::from_str(tag) {
         fields.insert(header::CONTENT_LANGUAGE, tag);
     }
     response
 }
 
-/// Nothing but the one style that is in the page, known by its hash.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+/// Where the style of the pages is.
+const STYLE_PATH: &str = "/session/style.css";
+
+/// The style of the pages.
+pub(crate) fn style() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(STYLE.as_bytes()));
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;\
 place-items:center;background:#f6f5f1;color:#1f2328}main{max-width:28rem;padding:2rem;text-align:center}\

@@ -1,5 +1,6 @@
 //! Browser sessions (RFC 10017, BCP 212): the gateway is the client, the browser holds one opaque cookie.
-//! `/session/login`, `/session/callback`, `/session` and `/session/logout` are answered here.
+//! `/session/login`, `/session/callback`, `/session` and `/session/logout` are answered here, and the style
+//! of the gateway's own pages.
 
 mod callback;
 mod check;
@@ -24,7 +25,7 @@ pub(crate) use self::{
     sessions::Sessions,
     token_client::{TokenClient, TokenClientError, TokenClientSettings},
 };
-use crate::{ctx::Ctx, proxy::Gateway};
+use crate::{ctx::Ctx, pages, proxy::Gateway};
 
 /// Where the authserver sends the browser back to.
 pub(crate) const CALLBACK: &str = "/session/callback";
@@ -65,6 +66,8 @@ pub(crate) enum Endpoint {
     Callback,
     /// `POST /session/logout`.
     Logout,
+    /// `GET /session/style.css`, of the gateway's own pages.
+    Style,
 }
 
 impl Endpoint {
@@ -76,6 +79,7 @@ impl Endpoint {
             "/login" => Some(Self::Login),
             "/callback" => Some(Self::Callback),
             "/logout" => Some(Self::Logout),
+            "/style.css" => Some(Self::Style),
             _ => None,
         }
     }
@@ -112,6 +116,7 @@ pub(crate) async fn answer(
         Endpoint::Login => login::answer(gateway, request).await,
         Endpoint::Callback => callback::answer(gateway, request, ctx).await,
         Endpoint::Logout => logout::answer(gateway, request).await,
+        Endpoint::Style => Ok(pages::style()),
     };
     answered.unwrap_or_else(|problem| problem.request_id(ctx.request_id.as_str()).into_http())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
         return respond(session, ctx, server_options()).await;
     }
     if let Some(endpoint) = own_endpoint(gateway, session.req_header()) {
-        let response = match own_limit(gateway, ctx) {
+        let response = match own_limit(gateway, endpoint, ctx) {
             Some(refused) => refused.request_id(ctx.request_id.as_str()).into_http(),
             None => browser::answer(gateway, endpoint, session, ctx).await,
         };
@@ -128,7 +128,7 @@ fn blame(ctx: &mut Ctx, status: StatusCode) {
 fn own_endpoint(gateway: &Gateway, request: &RequestHeader) -> Option<Endpoint> {
     let endpoint = Endpoint::at(request.uri.path())?;
     let theirs = gateway.issuer_host.as_deref().is_some_and(|host| host == host_of(request));
-    (!theirs).then_some(endpoint)
+    (!theirs || endpoint == Endpoint::Style).then_some(endpoint)
 }
 
 /// The host that a request names, without its port. The front door has seen that it is one.
@@ -180,7 +180,10 @@ fn too_many(limit: &Limit, seconds: u64) -> Problem {
 }
 
 /// The endpoints of browser sessions share the limit of the login pages, if there is one.
-fn own_limit(gateway: &Gateway, ctx: &Ctx) -> Option<Problem> {
+fn own_limit(gateway: &Gateway, endpoint: Endpoint, ctx: &Ctx) -> Option<Problem> {
+    if endpoint == Endpoint::Style {
+        return None;
+    }
     let limit = gateway.table.limits().iter().find(|limit| limit.name() == "sign-in")?;
     let verdict = limit.count(ctx.origin.client(), None, None, ctx.arrived);
     (!verdict.admitted).then(|| too_many(limit, verdict.seconds))

@@ -147,10 +147,14 @@ async fn a_person_gets_a_page_and_a_program_a_problem() {
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     assert_eq!(page.headers()["content-language"], "ko");
     let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
-    assert!(policy.contains("style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("style-src 'self'") && !policy.contains("unsafe"), "{policy}");
     let id = page.headers()["x-request-id"].to_str().expect("text").to_owned();
     let text = page.text().await.expect("text");
     assert!(text.contains("이 주소에는 아무것도 없습니다.") && text.contains(&id), "{text}");
+    assert!(text.contains("href=\"/session/style.css\"") && !text.contains("<style"), "{text}");
+    let style = client().get(house.url("/session/style.css")).send().await.expect("answered");
+    assert_eq!(style.status(), 200);
+    assert_eq!(style.headers()["content-type"], "text/css; charset=utf-8");
     house.upstream.behave(crate::harness::Behaviour::Close);
     let broken = navigate("/open/x").send().await.expect("answered");
     assert_eq!(broken.status(), 502);
