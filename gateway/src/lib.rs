@@ -1,11 +1,11 @@
 //! The gateway: the one door that everybody comes through, on Pingora.
 //!
 //! A request goes through the house in steps, each of which takes the type that the step before made, so
-//! that none can be left out: [`clean`](crate::clean) refuses what two servers could read differently,
-//! [`route`](crate::route) finds what is asked for, [`limit`](crate::limit) counts it,
-//! [`authenticate`](crate::authenticate) turns credentials into verified claims,
-//! [`authorize`](crate::authorize) decides, and [`upstream`](crate::upstream) picks an instance that lives.
-//! Browser sessions (RFC 10017) are in [`browser`](crate::browser).
+//! that none can be left out: `clean` refuses what two servers could read differently,
+//! `route` finds what is asked for, `limit` counts it,
+//! `authenticate` turns credentials into verified claims,
+//! `authorize` decides, and `upstream` picks an instance that lives.
+//! Browser sessions (RFC 10017) are in `browser`.
 
 mod access_log;
 mod answer;
