@@ -220,7 +220,7 @@ async fn register(
     };
     let event = Event::success(What::AccountRegistered).subject(account.id).from(&visit.context);
     state.audit.record(event);
-    finish(state, visit, &way, &account, Authenticated::password(account.id)).await
+    finish(state, visit, &way, &account, Authenticated::password(&account)).await
 }
 
 enum Refused {
@@ -248,6 +248,7 @@ async fn create(state: &AppState, wanted: Wanted) -> Result<Account, Refused> {
         disabled_at: None,
         created_at: now,
         updated_at: now,
+        epoch: 0,
         version: 1,
     };
     match state.accounts.insert(&account).await {

@@ -129,10 +129,14 @@ async fn change(
     };
     let phc = state.sign_in.hashes.hash(password).await?;
     let now = state.now();
-    state.accounts.set_password(account.id, &PasswordHash::from_phc(phc), now).await?;
+    let hash = PasswordHash::from_phc(phc);
+    // Changed under the person's hands, by somebody who wants them out: their password counts no more.
+    let Some(epoch) = state.accounts.change_password(account, &hash, now).await? else {
+        return Err(Instead::Redirect("/login?return_to=%2Faccount%2Fpassword".to_owned()));
+    };
     let event = Event::success(What::PasswordChanged).subject(account.id).sid(person.session.sid);
     state.audit.record(event.from(&visit.context));
-    finish(state, visit, &person).await
+    finish(state, visit, &person, epoch).await
 }
 
 /// The other sessions end, and this one goes on under a new cookie.
@@ -140,17 +144,24 @@ async fn finish(
     state: &AppState,
     visit: &mut Visit,
     person: &SignedIn,
+    epoch: i64,
 ) -> Result<Response, Instead> {
     end_others(state, visit, person).await?;
-    renew(state, visit, person).await?;
+    renew(state, visit, person, epoch).await?;
     back(state, visit, "notice-password-changed").await
 }
 
-/// Gives this browser's session a new cookie; what the person proved stays as it was.
-async fn renew(state: &AppState, visit: &mut Visit, person: &SignedIn) -> Result<(), Instead> {
+/// Gives this browser's session a new cookie and takes it along into the account's new epoch; what the
+/// person proved stays as it was.
+async fn renew(
+    state: &AppState,
+    visit: &mut Visit,
+    person: &SignedIn,
+    epoch: i64,
+) -> Result<(), Instead> {
     let session = &person.session;
     let factors =
-        Factors { auth_time: session.auth_time, acr: session.acr, amr: session.amr.clone() };
+        Factors { auth_time: session.auth_time, acr: session.acr, amr: session.amr.clone(), epoch };
     let cookie = state.cookies.read(&visit.jar, Name::Sso).unwrap_or_default().to_owned();
     if let Some((_, renewed)) = state.sso.upgrade(&cookie, factors, state.now()).await? {
         visit.jar = state.cookies.write(visit.jar.clone(), Name::Sso, &renewed);

@@ -181,7 +181,7 @@ async fn confirm(
         visit.jar.clone(),
         way.request.as_deref(),
         way.return_to.as_deref(),
-        Authenticated::upgrade(account.id),
+        Authenticated::upgrade(account),
     )
     .await?;
     visit.jar = completed.jar;

@@ -35,6 +35,9 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Raised when all that was signed in before is over: by a new password, new roles, shutting the account,
+    /// signing out everywhere. A session or a code of another epoch is worthless.
+    pub epoch: i64,
     /// Raised by every change; an update states the version that it saw.
     pub version: i64,
 }

@@ -24,6 +24,9 @@ pub struct Grant {
     pub acr: Acr,
     /// How the person signed in (RFC 8176).
     pub amr: Vec<String>,
+    /// The epoch of the account ([`Account::epoch`](super::account::Account::epoch)) in which it happened.
+    #[serde(default)]
+    pub epoch: i64,
     /// The roles of the account.
     pub roles: Vec<String>,
 }

@@ -24,7 +24,8 @@ pub(crate) struct SignedIn {
     pub(crate) account: Account,
 }
 
-/// Who is signed in in this browser. `None` when nobody is, or the account is shut or gone.
+/// Who is signed in in this browser. `None` when nobody is, the account is shut or gone, or something
+/// happened to it that ends what was signed in before ([`Account::epoch`]).
 pub(crate) async fn signed_in(
     state: &AppState,
     jar: &CookieJar,
@@ -39,7 +40,9 @@ pub(crate) async fn signed_in(
     let Ok(id) = session.sub.parse() else {
         return Ok(None);
     };
-    let Some(account) = state.accounts.find(id).await?.filter(|account| !account.is_disabled())
+    let found = state.accounts.find(id).await?;
+    let Some(account) =
+        found.filter(|account| !account.is_disabled() && account.epoch == session.epoch)
     else {
         return Ok(None);
     };
@@ -53,23 +56,29 @@ pub(crate) struct Authenticated {
     account: AccountId,
     acr: Acr,
     amr: &'static [&'static str],
+    /// The account as it was when the password was checked: what changed since makes this worthless.
+    epoch: i64,
     upgrade: bool,
 }
 
 impl Authenticated {
     /// The password, of an account without a second factor.
-    pub(crate) const fn password(account: AccountId) -> Self {
-        Self { account, acr: Acr::OneFactor, amr: &["pwd"], upgrade: false }
+    pub(crate) const fn password(account: &Account) -> Self {
+        Self::of(account, Acr::OneFactor, &["pwd"], false)
     }
 
     /// The password and a one-time code, or a recovery code in its place.
-    pub(crate) const fn password_and_otp(account: AccountId) -> Self {
-        Self { account, acr: Acr::TwoFactor, amr: &["pwd", "otp", "mfa"], upgrade: false }
+    pub(crate) const fn password_and_otp(account: &Account) -> Self {
+        Self::of(account, Acr::TwoFactor, &["pwd", "otp", "mfa"], false)
     }
 
     /// A one-time code, or a recovery code in its place, for the session that is there.
-    pub(crate) const fn upgrade(account: AccountId) -> Self {
-        Self { account, acr: Acr::TwoFactor, amr: &["otp", "mfa"], upgrade: true }
+    pub(crate) const fn upgrade(account: &Account) -> Self {
+        Self::of(account, Acr::TwoFactor, &["otp", "mfa"], true)
+    }
+
+    const fn of(account: &Account, acr: Acr, amr: &'static [&'static str], upgrade: bool) -> Self {
+        Self { account: account.id, acr, amr, epoch: account.epoch, upgrade }
     }
 }
 
@@ -137,6 +146,7 @@ async fn create(
             auth_time: now,
             acr: authenticated.acr,
             amr: authenticated.amr.iter().map(|&method| method.to_owned()).collect(),
+            epoch: authenticated.epoch,
         },
         user_agent: context.user_agent().map(str::to_owned),
         address: context.address().map(|address| address.to_string()),
@@ -171,6 +181,8 @@ async fn raise(
             authenticated.acr
         },
         amr,
+        // Nor does it make up for a password that was changed since.
+        epoch: if authenticated.upgrade { session.epoch } else { authenticated.epoch },
     };
     state.sso.upgrade(cookie, factors, now).await?.ok_or(InteractionError::Expired)
 }
@@ -202,7 +214,54 @@ fn is_local(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_local;
+    use super::*;
+    use crate::{domain::account::PasswordHash, testing::House};
+
+    #[tokio::test]
+    async fn a_password_that_is_changed_meanwhile_signs_nobody_in() {
+        let house = House::open().await;
+        let state = &house.state;
+        let account = house.person("minjun").await;
+        let context = RequestContext::new("req".to_owned(), None, None);
+        let sign_in = async |jar| {
+            let proved = Authenticated::password(&account);
+            let done = complete_sign_in(state, &context, jar, None, None, proved).await;
+            done.expect("a session").jar
+        };
+        let before = sign_in(CookieJar::new()).await;
+        assert!(signed_in(state, &before).await.expect("asked").is_some());
+        // A new hash of the same password is no new password.
+        let (old, hash) = (account.password.clone().expect("one"), PasswordHash::from_phc("$new"));
+        let accounts = &state.accounts;
+        let now = state.now();
+        assert!(accounts.rehash_password(account.id, &old, &hash, now).await.expect("sql"));
+        assert!(signed_in(state, &before).await.expect("asked").is_some());
+
+        // Between the check of the password and the session, its owner gets a new one.
+        accounts.set_password(account.id, &hash, now).await.expect("sql");
+        let after = sign_in(CookieJar::new()).await;
+        assert!(signed_in(state, &after).await.expect("asked").is_none());
+        assert!(signed_in(state, &before).await.expect("asked").is_none());
+        // Nor does the session of before come to life by it.
+        let raised = sign_in(before).await;
+        assert!(signed_in(state, &raised).await.expect("asked").is_none());
+        // The same holds for an account that was shut and opened again, and for other roles.
+        for change in [0, 1] {
+            let account = accounts.find(account.id).await.expect("sql").expect("there");
+            let proved = Authenticated::password(&account);
+            if change == 0 {
+                accounts.set_disabled(account.id, Some(now), now).await.expect("sql");
+                accounts.set_disabled(account.id, None, now).await.expect("sql");
+            } else {
+                let none = std::collections::BTreeSet::new();
+                accounts.set_roles(account.id, &none, now).await.expect("sql");
+            }
+            let jar = CookieJar::new();
+            let late = complete_sign_in(state, &context, jar, None, None, proved).await;
+            let late = late.expect("a session").jar;
+            assert!(signed_in(state, &late).await.expect("asked").is_none());
+        }
+    }
 
     #[test]
     fn only_a_path_of_ours_is_gone_to() {

@@ -60,6 +60,7 @@ impl Manage {
             disabled_at: None,
             created_at: now,
             updated_at: now,
+            epoch: 0,
             version: 1,
         };
         self.accounts.insert(&account).await.map_err(|error| match error {

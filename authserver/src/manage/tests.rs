@@ -88,7 +88,8 @@ impl Installed {
         let redis = self.redis().await.expect("redis");
         let now = self.manage.now();
         let sso = SsoStore::connect(redis.clone(), sso_lifetimes(&self.config)).await.expect("sso");
-        let factors = Factors { auth_time: now, acr: Acr::OneFactor, amr: vec!["pwd".to_owned()] };
+        let factors =
+            Factors { auth_time: now, acr: Acr::OneFactor, amr: vec!["pwd".to_owned()], epoch: 0 };
         let start = Start {
             sub: account.id.to_string(),
             factors: factors.clone(),

@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use haetae_base::secret::SecretHash;
 use serde::Deserialize;
 
 use super::{
@@ -244,7 +243,7 @@ async fn go_on(
 ) -> Result<Response, Instead> {
     let factor = state.factors.find_totp(account.id).await?;
     if factor.is_none_or(|factor| !factor.is_confirmed()) {
-        return finish(state, visit, way, &account, Authenticated::password(account.id)).await;
+        return finish(state, visit, way, &account, Authenticated::password(&account)).await;
     }
     let half = HalfDone::new(&account, way);
     second_factor::keep(state, visit, &half).await?;
@@ -277,9 +276,4 @@ pub(crate) async fn finish(
     state.sign_in.throttle.remember([&id, &name], visit.context.address()).await;
     let client = pending.as_ref().map(|pending| &*pending.client);
     Ok(onward(state, visit, &completed.location, client, ui_locales(pending.as_ref())))
-}
-
-/// Marks a password without saying anything about it: another one has another mark.
-pub(super) fn mark(hash: Option<&PasswordHash>) -> String {
-    SecretHash::of(hash.map_or("", PasswordHash::as_phc)).to_base64url()
 }

@@ -9,7 +9,7 @@ use haetae_base::secret::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    login::{finish, mark},
+    login::finish,
     recovery_code,
     throttle::Guess,
     totp::{Authenticator, InvalidSecret},
@@ -38,8 +38,8 @@ const ISSUER: &str = "Haetae";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct HalfDone {
     account: AccountId,
-    /// Marks the password that was right: when it is changed meanwhile, this is worth nothing.
-    password: String,
+    /// The account's epoch when the password was right: after a new password this is worth nothing.
+    epoch: i64,
     request: Option<String>,
     return_to: Option<String>,
 }
@@ -48,7 +48,7 @@ impl HalfDone {
     pub(super) fn new(account: &Account, way: &Way) -> Self {
         Self {
             account: account.id,
-            password: mark(account.password.as_ref()),
+            epoch: account.epoch,
             request: way.request.clone(),
             return_to: way.return_to.clone(),
         }
@@ -79,7 +79,7 @@ async fn who(state: &AppState, visit: &Visit, way: &Way) -> Result<Who, Instead>
     let start_over = || Instead::Redirect(way.to("/login"));
     if let Some(account) = half_done(state, visit, way).await? {
         let factor = confirmed(state, account.id).await?.ok_or_else(start_over)?;
-        let then = Authenticated::password_and_otp(account.id);
+        let then = Authenticated::password_and_otp(&account);
         return Ok(Who { account, factor, then });
     }
     let signed_in = signed_in(state, &visit.jar).await?.ok_or_else(start_over)?;
@@ -88,7 +88,7 @@ async fn who(state: &AppState, visit: &Visit, way: &Way) -> Result<Who, Instead>
     let factor = confirmed(state, account.id)
         .await?
         .ok_or_else(|| Instead::Redirect(way.to("/account/two-step")))?;
-    let then = Authenticated::upgrade(account.id);
+    let then = Authenticated::upgrade(&account);
     Ok(Who { account, factor, then })
 }
 
@@ -101,9 +101,7 @@ async fn half_done(state: &AppState, visit: &Visit, way: &Way) -> Result<Option<
         return Ok(None);
     };
     let account = state.accounts.find(half.account).await?;
-    Ok(account.filter(|account| {
-        !account.is_disabled() && mark(account.password.as_ref()) == half.password
-    }))
+    Ok(account.filter(|account| !account.is_disabled() && account.epoch == half.epoch))
 }
 
 async fn confirmed(state: &AppState, account: AccountId) -> Result<Option<TotpFactor>, Instead> {

@@ -88,6 +88,7 @@ impl Accounts {
             disabled_at: Set(account.disabled_at.map(Timestamp::as_millis)),
             created_at: Set(account.created_at.as_millis()),
             updated_at: Set(account.updated_at.as_millis()),
+            epoch: Set(account.epoch),
             version: Set(account.version),
         };
         let inserted = row::Entity::insert(row)
@@ -117,7 +118,7 @@ impl Accounts {
         Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
     }
 
-    /// Sets a new password, whatever the old one was.
+    /// Sets a new password, whatever the old one was. Sessions that began before are over.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when there is no such account.
@@ -127,9 +128,24 @@ impl Accounts {
         hash: &PasswordHash,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let update = changed(id, now)
+        let update = new_epoch(id, now)
             .col_expr(row::Column::PasswordHash, Expr::value(hash.as_phc().to_owned()));
         Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
+    }
+
+    /// Sets the new password of a person who has just given the one of `account`; returns the new epoch.
+    /// `None` when the account is in another epoch by now: what was given is worth nothing any more.
+    pub(crate) async fn change_password(
+        &self,
+        account: &Account,
+        hash: &PasswordHash,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let update = new_epoch(account.id, now)
+            .col_expr(row::Column::PasswordHash, Expr::value(hash.as_phc().to_owned()))
+            .filter(row::Column::Epoch.eq(account.epoch));
+        let changed = update.exec(&self.0.write).await?.rows_affected == 1;
+        Ok(changed.then_some(account.epoch + 1))
     }
 
     /// Replaces the hash `old` by `new` of the same password, under newer parameters. Whether it did:
@@ -147,20 +163,20 @@ impl Accounts {
         Ok(update.exec(&self.0.write).await?.rows_affected == 1)
     }
 
-    /// Shuts the account (`Some`) or opens it again (`None`). Revoking its sessions and tokens is the
-    /// caller's part: see [`crate::manage`].
+    /// Shuts the account (`Some`) or opens it again (`None`). Sessions that began before are over; revoking
+    /// its tokens is the caller's part: see [`crate::manage`].
     pub(crate) async fn set_disabled(
         &self,
         id: AccountId,
         disabled_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let update = changed(id, now)
+        let update = new_epoch(id, now)
             .col_expr(row::Column::DisabledAt, Expr::value(disabled_at.map(Timestamp::as_millis)));
         Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
     }
 
-    /// Gives the account these roles and no others.
+    /// Gives the account these roles and no others. Sessions that began before are over.
     pub(crate) async fn set_roles(
         &self,
         id: AccountId,
@@ -168,7 +184,7 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let update =
-            changed(id, now).col_expr(row::Column::Roles, Expr::value(roles_to_text(roles)));
+            new_epoch(id, now).col_expr(row::Column::Roles, Expr::value(roles_to_text(roles)));
         Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
     }
 }
@@ -179,6 +195,11 @@ fn changed(id: AccountId, now: Timestamp) -> sea_orm::UpdateMany<row::Entity> {
         .col_expr(row::Column::UpdatedAt, Expr::value(now.as_millis()))
         .col_expr(row::Column::Version, Expr::col(row::Column::Version).add(1))
         .filter(row::Column::Id.eq(id.to_string()))
+}
+
+/// The same, and of everything that was signed in before nothing is left.
+fn new_epoch(id: AccountId, now: Timestamp) -> sea_orm::UpdateMany<row::Entity> {
+    changed(id, now).col_expr(row::Column::Epoch, Expr::col(row::Column::Epoch).add(1))
 }
 
 fn roles_to_text(roles: &BTreeSet<Role>) -> String {
@@ -206,6 +227,7 @@ impl TryFrom<row::Model> for Account {
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             updated_at: Timestamp::from_millis(row.updated_at),
+            epoch: row.epoch,
             version: row.version,
         })
     }
@@ -230,6 +252,7 @@ mod row {
         pub disabled_at: Option<i64>,
         pub created_at: i64,
         pub updated_at: i64,
+        pub epoch: i64,
         pub version: i64,
     }
 

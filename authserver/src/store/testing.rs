@@ -72,6 +72,7 @@ pub(crate) fn new_account(username: &str) -> Account {
         disabled_at: None,
         created_at: now,
         updated_at: now,
+        epoch: 0,
         version: 1,
     }
 }

@@ -50,6 +50,7 @@ impl About {
             auth_time: factors.auth_time,
             acr: factors.acr,
             amr: factors.amr,
+            epoch: factors.epoch,
             clients: std::collections::BTreeSet::new(),
             user_agent: self.user_agent,
             address: self.address,

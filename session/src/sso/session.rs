@@ -17,6 +17,10 @@ pub struct Factors {
     pub acr: Acr,
     /// By which methods (RFC 8176).
     pub amr: Vec<String>,
+    /// In which state of the account: a number that the account raises when all that was proved before is
+    /// worthless. The store keeps it, the caller compares it.
+    #[serde(default)]
+    pub epoch: i64,
 }
 
 /// What a session starts with.
@@ -51,6 +55,8 @@ pub struct SsoSession {
     pub acr: Acr,
     /// By which methods (RFC 8176).
     pub amr: Vec<String>,
+    /// The state of the account in which it was proved ([`Factors::epoch`]).
+    pub epoch: i64,
     /// The clients that have got tokens in it: those to be told at logout.
     pub clients: BTreeSet<String>,
     /// The browser's `User-Agent` at sign-in.

@@ -176,6 +176,7 @@ impl SsoStore {
         session.auth_time = factors.auth_time;
         session.acr = factors.acr;
         session.amr = factors.amr;
+        session.epoch = factors.epoch;
         session.last_seen_at = now;
         Ok(Some((session, next)))
     }

@@ -18,7 +18,7 @@ fn after(seconds: u64) -> Timestamp {
 }
 
 fn password(at: Timestamp) -> Factors {
-    Factors { auth_time: at, acr: Acr::OneFactor, amr: vec!["pwd".to_owned()] }
+    Factors { auth_time: at, acr: Acr::OneFactor, amr: vec!["pwd".to_owned()], epoch: 0 }
 }
 
 async fn store() -> (TestRedis, SsoStore) {
@@ -86,6 +86,7 @@ async fn a_step_up_replaces_the_cookie_and_keeps_the_session() {
         auth_time: after(60),
         acr: Acr::TwoFactor,
         amr: vec!["pwd".to_owned(), "otp".to_owned()],
+        epoch: 3,
     };
     let (upgraded, cookie) = store
         .upgrade(before.expose_secret(), both, after(60))

@@ -322,6 +322,7 @@ async fn issue(
             auth_time: session.auth_time,
             acr: session.acr,
             amr: session.amr.clone(),
+            epoch: session.epoch,
             roles: person.account.roles.iter().map(ToString::to_string).collect(),
         },
         redirect_uri: request.redirect_uri.clone(),

@@ -273,6 +273,9 @@ async fn a_code_of_a_person_who_was_shut_out_or_signed_out_is_worth_nothing() {
     world.house.state.accounts.set_disabled(account.id, Some(now), now).await.expect("shut");
     world.redeem(&code, &[]).await.refused(400, "invalid_grant");
     world.house.state.accounts.set_disabled(account.id, None, now).await.expect("opened");
+    // What was signed in before stays over.
+    world.browser = world.house.browser();
+    world.sign_in().await;
     let code = world.code(&[]).await;
     let context = crate::context::RequestContext::new("req-1".to_owned(), None, None);
     crate::interaction::end_all_sessions(&world.house.state, &context, account.id)

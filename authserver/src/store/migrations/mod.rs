@@ -1,6 +1,7 @@
 //! The migrations of the authserver's tables, one file each, applied in order.
 
 mod m001_begin;
+mod m002_account_epoch;
 
 use haetae_base::sql::Sql;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, TransactionTrait};
@@ -12,7 +13,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m001_begin::Migration)]
+        vec![Box::new(m001_begin::Migration), Box::new(m002_account_epoch::Migration)]
     }
 
     // A name of its own, for installations where both services share one database.
