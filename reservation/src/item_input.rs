@@ -220,32 +220,40 @@ impl Errors {
     }
 
     fn attributes(&mut self, attributes: Map<String, Value>) -> Map<String, Value> {
-        let bytes = serde_json::to_string(&attributes).map_or(usize::MAX, |json| json.len());
-        if attributes.len() > MAX_ATTRIBUTES || bytes > MAX_ATTRIBUTES_BYTES {
-            self.add(
-                "/attributes",
-                format!(
-                    "must have at most {MAX_ATTRIBUTES} members and {MAX_ATTRIBUTES_BYTES} bytes"
-                ),
-            );
-        } else if has_nul(&attributes) {
-            self.add("/attributes", "must not contain the character NUL");
+        match weigh(&attributes) {
+            None => self.add("/attributes", "must not contain the character NUL"),
+            Some(bytes) if attributes.len() > MAX_ATTRIBUTES || bytes > MAX_ATTRIBUTES_BYTES => {
+                self.add(
+                    "/attributes",
+                    format!(
+                        "must have at most {MAX_ATTRIBUTES} members and {MAX_ATTRIBUTES_BYTES} bytes"
+                    ),
+                );
+            }
+            Some(_) => {}
         }
         attributes
     }
 }
 
-/// PostgreSQL has no text with NUL in it.
-fn has_nul(attributes: &Map<String, Value>) -> bool {
-    fn inside(value: &Value) -> bool {
-        match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(values) => values.iter().any(inside),
-            Value::Object(members) => has_nul(members),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+/// About how many bytes of JSON this is. `None` when there is a NUL in it: PostgreSQL has no such text.
+fn weigh(attributes: &Map<String, Value>) -> Option<usize> {
+    fn text(text: &str) -> Option<usize> {
+        if text.as_bytes().contains(&0) { None } else { Some(text.len() + 3) }
+    }
+    fn value(of: &Value) -> Option<usize> {
+        match of {
+            Value::Null | Value::Bool(_) => Some(6),
+            Value::Number(_) => Some(20),
+            Value::String(of) => text(of),
+            Value::Object(members) => weigh(members),
+            Value::Array(values) => {
+                values.iter().try_fold(2_usize, |sum, of| Some(sum + value(of)?))
+            }
         }
     }
-    attributes.iter().any(|(name, value)| name.contains('\0') || inside(value))
+    let members = attributes.iter();
+    members.into_iter().try_fold(2_usize, |sum, (name, of)| Some(sum + text(name)? + value(of)?))
 }
 
 #[cfg(test)]

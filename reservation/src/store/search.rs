@@ -2,8 +2,6 @@
 //! a word is, is decided here and not by either database: the column `terms` holds the words, SQLite
 //! indexes it with FTS5, PostgreSQL as a `tsvector` with GIN.
 
-use std::collections::BTreeSet;
-
 use sea_orm::{DbBackend, Value};
 use serde_json::Value as Json;
 
@@ -24,7 +22,9 @@ impl Query {
 
     /// The words of a text. `None` when there is none.
     pub fn parse(text: &str) -> Option<Self> {
-        let words: Vec<String> = words(text).take(Self::MAX_WORDS).collect();
+        let mut words = Vec::new();
+        add_words(text, &mut words);
+        words.truncate(Self::MAX_WORDS);
         if words.is_empty() { None } else { Some(Self(words)) }
     }
 
@@ -41,36 +41,44 @@ impl Query {
     }
 }
 
-/// The column `terms` of an item: each of its words once.
+/// The column `terms` of an item: each of its words once, in order.
 pub fn terms(about: &Description) -> String {
-    let mut found = BTreeSet::new();
+    let mut found = Vec::with_capacity(16);
     let texts = [about.sku.as_deref(), Some(about.name.as_str()), about.description.as_deref()];
     for text in texts.into_iter().flatten() {
-        found.extend(words(text));
+        add_words(text, &mut found);
     }
     for value in about.attributes.values() {
         match value {
-            Json::String(text) => found.extend(words(text)),
-            Json::Number(number) => found.extend(words(&number.to_string())),
+            Json::String(text) => add_words(text, &mut found),
+            Json::Number(number) => add_words(&number.to_string(), &mut found),
             Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => {}
         }
     }
-    let mut terms = String::new();
-    for word in found {
-        if !terms.is_empty() {
-            terms.push(' ');
-        }
-        terms.push_str(&word);
-    }
-    terms
+    found.sort_unstable();
+    found.dedup();
+    found.join(" ")
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>())
-        .map(|word: String| word.chars().take(Query::MAX_WORD).collect::<String>())
-        .filter(|word| !word.is_empty())
+/// The words of a text: its runs of letters and digits, in lower case.
+fn add_words(text: &str, found: &mut Vec<String>) {
+    // Most words are plain ASCII: taken as they stand, an import of hundred thousands is quick.
+    for run in text.split(|character: char| !character.is_alphanumeric()) {
+        if run.is_empty() {
+            continue;
+        }
+        if run.is_ascii() && run.len() <= Query::MAX_WORD {
+            found.push(run.to_ascii_lowercase());
+            continue;
+        }
+        // The lower case of a letter may have a mark beside it, which is no letter.
+        let lower = run.to_lowercase();
+        let letters = lower.chars().filter(|character| character.is_alphanumeric());
+        let word: String = letters.take(Query::MAX_WORD).collect();
+        if !word.is_empty() {
+            found.push(word);
+        }
+    }
 }
 
 impl Store {
