@@ -25,6 +25,8 @@ macro_rules! on_both_databases {
 }
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod browser_session;
