@@ -13,8 +13,9 @@ pub(crate) async fn load(redis: &Redis, scripts: &[&Script]) -> Result<(), Redis
     Ok(())
 }
 
-/// Sets fields of a hash and its time to live, but only while the hash exists (and, if a guard is given,
-/// while its field `hash` has that value): what was ended meanwhile does not come back half.
+/// Sets fields of a hash and its time to live, but only while the hash exists, has no field `closing` (and,
+/// if a guard is given, while its field `hash` has that value): what was ended meanwhile does not come back
+/// half.
 ///
 /// `KEYS[1]` the hash; `ARGV[1]` the guard or empty; `ARGV[2]` milliseconds to live, 0 to leave them; then
 /// fields and values. Returns 1 when it was done.
@@ -26,8 +27,20 @@ pub(crate) fn update_existing() -> Script {
         elseif redis.call('HGET', KEYS[1], 'hash') ~= ARGV[1] then
             return 0
         end
+        if redis.call('HEXISTS', KEYS[1], 'closing') == 1 then return 0 end
         redis.call('HSET', KEYS[1], unpack(ARGV, 3))
         if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        return 1
+        ",
+    )
+}
+
+/// Sets the field `ARGV[1]` of a hash, but only while the hash exists. Returns whether it does.
+pub(crate) fn mark_existing() -> Script {
+    Script::new(
+        r"
+        if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+        redis.call('HSET', KEYS[1], ARGV[1], '1')
         return 1
         ",
     )

@@ -51,6 +51,6 @@ pub(crate) use self::{
         InteractionError, Need, Pending, Refusal, Suspended, begin, grant_consent, pending, refuse,
         resume_path, take,
     },
-    sign_in::{Authenticated, SignedIn, complete_sign_in, signed_in},
+    sign_in::{Authenticated, SignedIn, complete_sign_in, half_ended, signed_in},
     sign_out::{SignOutReason, end_all_sessions, end_session, tokens_of},
 };

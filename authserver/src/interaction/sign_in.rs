@@ -2,7 +2,10 @@
 
 use axum_extra::extract::CookieJar;
 use haetae_keys::claims::Acr;
-use haetae_session::sso::{Factors, SsoSession, Start};
+use haetae_session::{
+    SessionId,
+    sso::{Factors, SsoSession, Start},
+};
 use secrecy::SecretString;
 
 use super::{InteractionError, SignOutReason, end_session, pending, resume_path};
@@ -48,6 +51,18 @@ pub(crate) async fn signed_in(
     };
     state.sso.touch(&session, now).await?;
     Ok(Some(SignedIn { session, account }))
+}
+
+/// The session of this browser whose end was begun and not finished: whoever asks for it again finishes it.
+pub(crate) async fn half_ended(
+    state: &AppState,
+    jar: &CookieJar,
+) -> Result<Option<SessionId>, Fault> {
+    let Some(cookie) = state.cookies.read(jar, Name::Sso) else {
+        return Ok(None);
+    };
+    let found = state.sso.find_to_end(cookie, state.now()).await?;
+    Ok(found.filter(|session| session.closing).map(|session| session.sid))
 }
 
 /// What a person has just proved, completely: whoever makes one of these has checked it.
@@ -197,7 +212,7 @@ async fn end_what_was_there(
     let Some(cookie) = state.cookies.read(jar, Name::Sso) else {
         return Ok(());
     };
-    if let Some(before) = state.sso.find(cookie, state.now()).await? {
+    if let Some(before) = state.sso.find_to_end(cookie, state.now()).await? {
         end_session(state, context, before.sid, SignOutReason::AnotherPerson).await?;
     }
     Ok(())

@@ -35,9 +35,10 @@ impl SignOutReason {
     }
 }
 
-/// Ends a session: its access tokens are refused everywhere, its refresh tokens are dead, its cookie is
-/// worthless. In this order, so that a failure on the way leaves nothing alive that was said to be over;
-/// calling again finishes it.
+/// Ends a session: its cookie is worthless, its refresh tokens are dead, its access tokens are refused
+/// everywhere. In this order: whoever holds the cookie or a code gets nothing new while the rest is done, and
+/// who redeemed a code just before looks at the session once more afterwards. The record stays to the end, so
+/// that a failure on the way leaves nothing alive that was said to be over; calling again finishes it.
 ///
 /// # Errors
 /// [`Fault`] when a part could not be ended; the session is then not acknowledged as over.
@@ -47,8 +48,8 @@ pub(crate) async fn end_session(
     sid: SessionId,
     reason: SignOutReason,
 ) -> Result<(), Fault> {
-    let now = state.now();
-    let families = state.families.revoke_sid(sid, Offline::Revoke, now).await?;
+    state.sso.close(sid).await?;
+    let families = state.families.revoke_sid(sid, Offline::Revoke, state.now()).await?;
     state.denylist.revoke_everything(Kind::Sid, &sid.to_string()).await?;
     let Some(session) = state.sso.end(sid).await? else {
         return Ok(());
@@ -92,6 +93,10 @@ pub(crate) async fn end_all_sessions(
     account: AccountId,
 ) -> Result<(), Fault> {
     let (now, sub) = (state.now(), account.to_string());
+    // Codes that are on their way and sign-ins that are half done are over with the epoch; the sessions are
+    // closed too, since the record of one is what a second try finds.
+    state.accounts.raise_epoch(account, now).await?;
+    state.sso.close_all(&sub, now).await?;
     let families = state.families.revoke_sub(&sub, now).await?;
     state.denylist.revoke_everything(Kind::Sub, &sub).await?;
     let sessions = state.sso.end_all(&sub, now).await?;

@@ -161,7 +161,7 @@ impl Manage {
         Ok(removed)
     }
 
-    /// Signs the account out everywhere.
+    /// Signs the account out everywhere. The caller has raised its epoch, so nothing begins meanwhile.
     pub(super) async fn end_all(&self, account: AccountId) -> Result<usize, ManageError> {
         self.end_sessions_of(&account.to_string()).await
     }

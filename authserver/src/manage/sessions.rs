@@ -41,10 +41,13 @@ impl Manage {
     pub async fn end_session(&self, sid: &str) -> Result<(), ManageError> {
         let unknown = || ManageError::NoSuchSession(sid.to_owned());
         let id: SessionId = sid.parse().map_err(|_| unknown())?;
-        // In the order of `interaction::end_session`: nothing stays alive that was said to be over.
+        // In the order of `interaction::end_session`: nothing stays alive that was said to be over, and
+        // nothing new is given out meanwhile.
+        let sso = self.sso().await?;
+        sso.close(id).await?;
         let families = self.families().await?.revoke_sid(id, Offline::Revoke, self.now()).await?;
         self.denylist().await?.revoke_everything(Kind::Sid, sid).await?;
-        let session = self.sso().await?.end(id).await?;
+        let session = sso.end(id).await?;
         if session.is_none() && families.is_empty() {
             return Err(unknown());
         }
@@ -62,14 +65,20 @@ impl Manage {
     /// Ends all sign-ins of an account; returns how many there were.
     pub async fn end_sessions(&self, username: &str) -> Result<usize, ManageError> {
         let account = self.account(username).await?;
+        // As `interaction::end_all_sessions` does.
+        self.redis().await?;
+        self.accounts.raise_epoch(account.id, self.now()).await?;
         self.end_all(account.id).await
     }
 
+    /// The caller has raised the account's epoch.
     pub(super) async fn end_sessions_of(&self, sub: &str) -> Result<usize, ManageError> {
         let now = self.now();
+        let sso = self.sso().await?;
+        sso.close_all(sub, now).await?;
         let families = self.families().await?.revoke_sub(sub, now).await?;
         self.denylist().await?.revoke_everything(Kind::Sub, sub).await?;
-        let sessions = self.sso().await?.end_all(sub, now).await?;
+        let sessions = sso.end_all(sub, now).await?;
         let event = Event::success(What::SessionEnded)
             .subject(sub)
             .with("reason", "signed_out_everywhere")

@@ -71,7 +71,7 @@ async fn sign_out(state: &AppState, visit: Visit, params: &Params) -> Response {
         Err(fault) => return pages::error(visit, &page_fault(fault)),
     };
     let Some(person) = person else {
-        return done(state, visit, wish.destination, &wish.ui_locales);
+        return nobody(state, visit, wish.destination, &wish.ui_locales).await;
     };
     // The hint is of the very session that this browser has, or at least of the same person.
     let same = wish.hint.as_ref().is_some_and(|hint| match &hint.sid {
@@ -134,7 +134,7 @@ pub(super) async fn confirm(
     };
     match interaction::signed_in(&state, &visit.jar).await {
         Ok(Some(person)) => end(&state, visit, person.session.sid, destination, &ui_locales).await,
-        Ok(None) => done(&state, visit, destination, &ui_locales),
+        Ok(None) => nobody(&state, visit, destination, &ui_locales).await,
         Err(fault) => pages::error(visit, &page_fault(fault)),
     }
 }
@@ -159,6 +159,20 @@ async fn end(
         interaction::end_session(state, &visit.context, sid, SignOutReason::Requested).await;
     match ended {
         Ok(()) => done(state, visit, destination, ui_locales),
+        Err(fault) => pages::error(visit, &page_fault(fault)),
+    }
+}
+
+/// Nobody is signed in. A sign-out that failed half way is finished first.
+async fn nobody(
+    state: &AppState,
+    visit: Visit,
+    destination: Option<String>,
+    ui_locales: &[String],
+) -> Response {
+    match interaction::half_ended(state, &visit.jar).await {
+        Ok(Some(sid)) => end(state, visit, sid, destination, ui_locales).await,
+        Ok(None) => done(state, visit, destination, ui_locales),
         Err(fault) => pages::error(visit, &page_fault(fault)),
     }
 }

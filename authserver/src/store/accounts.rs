@@ -148,6 +148,17 @@ impl Accounts {
         Ok(changed.then_some(account.epoch + 1))
     }
 
+    /// Makes everything worthless that was signed in before: sessions at once, codes that are on their way.
+    /// Refresh and access tokens are the caller's part.
+    pub(crate) async fn raise_epoch(
+        &self,
+        id: AccountId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let update = new_epoch(id, now);
+        Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
+    }
+
     /// Replaces the hash `old` by `new` of the same password, under newer parameters. Whether it did:
     /// when the password changed in the meantime, the new password stays.
     pub async fn rehash_password(

@@ -89,8 +89,8 @@ impl Entry {
         Self { kind: Kind::Kid, value: kid.into(), issued_before: ALWAYS, until }
     }
 
-    /// Every token of an SSO session, an account or a client that was issued up to and including `now`,
-    /// when no token lives longer than `longest`. A token of the same millisecond is meant too: nobody
+    /// Every token of an account or a client that was issued up to and including `now`, and every token of an
+    /// SSO session, when no token lives longer than `longest`. A token of the same millisecond is meant too: nobody
     /// signs out and in again within one, but a token may be issued while its session is being ended.
     pub fn everything(
         kind: Kind,
@@ -98,7 +98,11 @@ impl Entry {
         now: Timestamp,
         longest: Duration,
     ) -> Self {
-        let issued_before = now.plus(Duration::from_millis(1));
+        let issued_before = match kind {
+            // It never comes back, so there is no token of later that would be meant by mistake.
+            Kind::Sid => ALWAYS,
+            _ => now.plus(Duration::from_millis(1)),
+        };
         Self { kind, value: value.into(), issued_before, until: now.plus(longest) }
     }
 

@@ -1,5 +1,5 @@
 //! An SSO session as fields of a Redis hash: `hash` (of the cookie), `about` (what never changes), `factors`,
-//! `seen`, and one `client:<id>` for each client, so that two clients can be added at once.
+//! `seen`, `closing` once it is being ended, and one `client:<id>` for each client, so that two clients can be added at once.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,7 @@ pub(super) const HASH: &str = "hash";
 pub(super) const ABOUT: &str = "about";
 pub(super) const FACTORS: &str = "factors";
 pub(super) const SEEN: &str = "seen";
+pub(super) const CLOSING: &str = "closing";
 const CLIENT: &str = "client:";
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +55,7 @@ impl About {
             clients: std::collections::BTreeSet::new(),
             user_agent: self.user_agent,
             address: self.address,
+            closing: false,
         }
     }
 }
@@ -81,6 +83,7 @@ pub(super) fn read(
     let factors: Factors = serde_json::from_slice(&take(FACTORS)?).map_err(|_| BAD)?;
     let seen: Timestamp = serde_json::from_slice(&take(SEEN)?).map_err(|_| BAD)?;
     let mut session = about.into_session(sid, factors, seen);
+    session.closing = fields.contains_key(CLOSING);
     session.clients =
         fields.keys().filter_map(|name| name.strip_prefix(CLIENT)).map(str::to_owned).collect();
     Ok(Some((hash, session)))

@@ -63,4 +63,6 @@ pub struct SsoSession {
     pub user_agent: Option<String>,
     /// The browser's address at sign-in.
     pub address: Option<String>,
+    /// Whether it is being ended ([`SsoStore::close`](super::SsoStore::close)): nobody is signed in by it.
+    pub closing: bool,
 }

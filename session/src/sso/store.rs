@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::{
     Factors, SsoSession, Start,
-    record::{self, ABOUT, About, FACTORS, HASH, SEEN},
+    record::{self, ABOUT, About, CLOSING, FACTORS, HASH, SEEN},
 };
 use crate::{Session, SessionId, StoreError, bearer, index, script};
 
@@ -39,6 +39,7 @@ pub struct SsoStore {
     redis: Redis,
     lifetimes: SsoLifetimes,
     update: Script,
+    close: Script,
 }
 
 impl SsoStore {
@@ -48,8 +49,9 @@ impl SsoStore {
     /// [`StoreError`] when Redis does not answer.
     pub async fn connect(redis: Redis, lifetimes: SsoLifetimes) -> Result<Self, StoreError> {
         let update = script::update_existing();
-        script::load(&redis, &[&update]).await?;
-        Ok(Self { redis, lifetimes, update })
+        let close = script::mark_existing();
+        script::load(&redis, &[&update, &close]).await?;
+        Ok(Self { redis, lifetimes, update, close })
     }
 
     /// Begins a session: always with a new id and a new cookie, so that nobody can have planted either
@@ -87,11 +89,24 @@ impl SsoStore {
         Ok((about.into_session(sid, start.factors, now), cookie))
     }
 
-    /// The session of `cookie`; `None` when there is none, it is over, or the cookie was replaced.
+    /// The session of `cookie`; `None` when there is none, it is over or being ended, or the cookie was
+    /// replaced.
     ///
     /// # Errors
     /// [`StoreError`], which says nothing about the session.
     pub async fn find(
+        &self,
+        cookie: &str,
+        now: Timestamp,
+    ) -> Result<Option<SsoSession>, StoreError> {
+        Ok(self.find_to_end(cookie, now).await?.filter(|session| !session.closing))
+    }
+
+    /// The same, also one that is being ended: for those who end it, or go on with that.
+    ///
+    /// # Errors
+    /// [`StoreError`], which says nothing about the session.
+    pub async fn find_to_end(
         &self,
         cookie: &str,
         now: Timestamp,
@@ -110,7 +125,7 @@ impl SsoStore {
     }
 
     /// The session `sid`, for those who were told its id and not its cookie (an `id_token_hint`, an
-    /// administrator). Proves nothing about the sender of a request.
+    /// administrator); also one that is being ended. Proves nothing about the sender of a request.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -199,6 +214,32 @@ impl SsoStore {
         Ok(done == 1)
     }
 
+    /// Begins to end a session: from now on nobody is signed in by it and no client is added. Its record
+    /// stays until [`end`](Self::end), so that whoever fails between the two can be told to go on.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it was closed is unknown, calling again is safe.
+    pub async fn close(&self, sid: SessionId) -> Result<(), StoreError> {
+        let _existed: i64 = self
+            .close
+            .key(record_key(sid))
+            .arg(CLOSING)
+            .invoke_async(&mut self.redis.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Begins to end every session of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may be closed, calling again closes the others.
+    pub async fn close_all(&self, sub: &str, now: Timestamp) -> Result<(), StoreError> {
+        for sid in self.sids(sub, now).await? {
+            self.close(sid).await?;
+        }
+        Ok(())
+    }
+
     /// Ends a session. Returns what it was, once: of two callers at once only one gets it, and tells the
     /// clients.
     ///
@@ -219,7 +260,7 @@ impl SsoStore {
         Ok(Some(session))
     }
 
-    /// The sessions of an account, the oldest first.
+    /// The sessions of an account, the oldest first, with those that are being ended.
     ///
     /// # Errors
     /// [`StoreError`].

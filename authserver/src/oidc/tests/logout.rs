@@ -6,7 +6,7 @@ use super::{World, form, text, token::eventually_refused};
 
 const SIGNED_OUT: &str = "http://127.0.0.1:99/signed-out";
 
-fn logout(fields: &[(&str, &str)]) -> String {
+pub(super) fn logout(fields: &[(&str, &str)]) -> String {
     format!("/oauth2/logout?{}", form(fields))
 }
 

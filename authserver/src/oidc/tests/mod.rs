@@ -1,6 +1,7 @@
 //! The protocol, as clients and browsers see it: a whole authserver with real Redis and SQL.
 
 mod authorize;
+mod ends;
 mod logout;
 mod outage;
 mod token;
@@ -165,18 +166,8 @@ impl World {
         fields: &[(&str, &str)],
         basic: Option<(&str, &str)>,
     ) -> Got {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if let Some((id, secret)) = basic {
-            let credentials = STANDARD.encode(format!("{id}:{secret}"));
-            request = request.header(header::AUTHORIZATION, format!("Basic {credentials}"));
-        }
-        let request = request.body(Body::from(form(fields))).expect("a request");
-        self.house.browser().send(request).await
+        call(&self.house, path, fields, basic).await
     }
-
     pub(super) async fn with_bearer(&mut self, path: &str, token: &str) -> Got {
         let request = Request::get(path)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -184,6 +175,25 @@ impl World {
             .expect("a request");
         self.house.browser().send(request).await
     }
+}
+
+/// A form of a client, perhaps with Basic credentials.
+pub(super) async fn call(
+    house: &House,
+    path: &str,
+    fields: &[(&str, &str)],
+    basic: Option<(&str, &str)>,
+) -> Got {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some((id, secret)) = basic {
+        let credentials = STANDARD.encode(format!("{id}:{secret}"));
+        request = request.header(header::AUTHORIZATION, format!("Basic {credentials}"));
+    }
+    let request = request.body(Body::from(form(fields))).expect("a request");
+    house.browser().send(request).await
 }
 
 pub(super) async fn register(house: &House, client_id: &str, first_party: bool, json: &Value) {

@@ -52,7 +52,6 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
         );
         return Err(error);
     }
-    let account = person(request, &granted.grant).await?;
 
     let scope = &granted.grant.scope;
     let mut refresh_token = None;
@@ -62,6 +61,15 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
         issued.family = Some(id.to_string());
         refresh_token = Some(token.expose_secret().to_owned());
     }
+    // Only now, when whoever ends the sign-in finds the family: either they have ended it, or it is seen
+    // here that they were before.
+    let account = match person(request, &granted.grant).await {
+        Ok(account) => account,
+        Err(error) => {
+            take_back(request, &issued, now).await?;
+            return Err(error);
+        }
+    };
     if state.codes.note(code, &issued).await? {
         revoke_replayed(request, &granted.grant, &issued, now).await?;
         return Err(OAuthError::invalid_grant("the code was used before"));
@@ -144,17 +152,34 @@ fn proves(verifier: &str, challenge: &str) -> bool {
     constant_time_eq(URL_SAFE_NO_PAD.encode(hash).as_bytes(), challenge.as_bytes())
 }
 
-/// The person may have been shut out or signed out since the code was issued.
+/// The person may have been shut out or signed out since the code was issued, have got another password.
 async fn person(request: &TokenRequest<'_>, grant: &Grant) -> Result<Account, OAuthError> {
     let state = request.state;
     let over = || OAuthError::invalid_grant("the sign-in is over");
-    let account = state.accounts.find(grant.sub).await?.filter(|account| !account.is_disabled());
-    let account = account.ok_or_else(over)?;
-    if state.sso.add_client(grant.sid, &request.client.client_id).await? {
-        Ok(account)
-    } else {
-        Err(over())
+    if !state.sso.add_client(grant.sid, &request.client.client_id).await? {
+        return Err(over());
     }
+    let account = state.accounts.find(grant.sub).await?;
+    account
+        .filter(|account| !account.is_disabled() && account.epoch == grant.epoch)
+        .ok_or_else(over)
+}
+
+/// Ends the family that was begun for tokens which are not given out after all.
+async fn take_back(
+    request: &TokenRequest<'_>,
+    issued: &Issued,
+    now: Timestamp,
+) -> Result<Vec<Entry>, OAuthError> {
+    let state = request.state;
+    let family = issued.family.as_ref().and_then(|id| id.parse::<FamilyId>().ok());
+    Ok(match family {
+        Some(family) => {
+            let killed = state.families.revoke_family(family, now).await?;
+            killed.iter().flat_map(|grant| tokens_of(state, grant)).collect()
+        }
+        None => Vec::new(),
+    })
 }
 
 fn family_grant(grant: &Grant) -> FamilyGrant {
@@ -182,11 +207,7 @@ async fn revoke_replayed(
 ) -> Result<(), OAuthError> {
     let state = request.state;
     let mut entries = vec![Entry::token(&issued.jti, issued.until)];
-    if let Some(family) = issued.family.as_ref().and_then(|id| id.parse::<FamilyId>().ok())
-        && let Some(killed) = state.families.revoke_family(family, now).await?
-    {
-        entries.extend(tokens_of(state, &killed));
-    }
+    entries.extend(take_back(request, issued, now).await?);
     state.audit.record(
         Event::failure(What::CodeReplayed, "code_used_before")
             .subject(grant.sub)

@@ -1,0 +1,80 @@
+//! What ends while a code or a sign-in is still on its way.
+
+use haetae_session::family::Offline;
+
+use super::{World, answer_of, logout::logout, text};
+use crate::{
+    context::RequestContext,
+    interaction::end_all_sessions,
+    testing::{Browser, House},
+};
+
+/// Codes and tokens, one after the other, until there are none.
+async fn hoard(house: &House, mut browser: Browser) {
+    loop {
+        let got = browser.get(&World::request(&[("prompt", "none")])).await;
+        let Some(code) = answer_of(&got).remove("code") else { return };
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "mobile"),
+            ("code", code.as_str()),
+            ("redirect_uri", super::CALLBACK),
+            ("code_verifier", super::VERIFIER),
+        ];
+        house.browser().post("/oauth2/token", &fields).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sign_out_outlasts_those_who_redeem_codes_meanwhile() {
+    let mut world = World::open().await;
+    for everywhere in [false, true, false, true, false, true] {
+        world.browser = world.house.browser();
+        world.sign_in().await;
+        let hint = text(&world.tokens().await["id_token"]);
+        let house = &world.house;
+        let account = house.state.accounts.find_by_username("minjun").await.expect("sql");
+        let account = account.expect("minjun").id;
+        let thieves = (0..8).map(|_| hoard(house, world.browser.clone()));
+        let mut person = world.browser.clone();
+        let sign_out = async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            if everywhere {
+                let context = RequestContext::new("req".to_owned(), None, None);
+                end_all_sessions(&house.state, &context, account).await.expect("ended");
+            } else {
+                let got = person.get(&logout(&[("id_token_hint", hint.as_str())])).await;
+                assert_eq!(got.status, 200);
+            }
+        };
+        futures::join!(futures::future::join_all(thieves), sign_out);
+        let now = house.state.now();
+        let left = house.state.families.list(&account.to_string(), now).await.expect("redis");
+        assert_eq!(left.len(), 0, "everywhere: {everywhere}");
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_worth_nothing_from_the_first_step_of_a_sign_out_and_the_last_can_be_done_later()
+{
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let code = world.code(&[]).await;
+    let tokens = world.tokens().await;
+    let state = &world.house.state;
+    let sub = state.accounts.find_by_username("minjun").await.expect("sql").expect("one").id;
+    let now = state.now();
+    let session = state.sso.list(&sub.to_string(), now).await.expect("redis").remove(0);
+    // A sign-out that gets no further than this.
+    state.sso.close(session.sid).await.expect("closed");
+    state.families.revoke_sid(session.sid, Offline::Spare, now).await.expect("revoked");
+    world.redeem(&code, &[]).await.refused(400, "invalid_grant");
+    assert!(world.browser.get("/account").await.location().starts_with("/login"));
+    let state = &world.house.state;
+    // The one that was there before; none of the code's.
+    assert_eq!(state.families.list(&sub.to_string(), now).await.expect("redis").len(), 1);
+    // Asked for again, it is done to the end.
+    assert_eq!(world.browser.get(&logout(&[])).await.status, 200);
+    world.refresh(&text(&tokens["refresh_token"])).await.refused(400, "invalid_grant");
+    super::token::eventually_refused(&mut world, &text(&tokens["access_token"])).await;
+}
