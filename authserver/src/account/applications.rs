@@ -38,7 +38,8 @@ async fn take_back(
     let Posted(form) = posted?;
     visit.check_form(&form.csrf)?;
     let account = person(state, visit).await?.account;
-    // The consent first: from then on nothing new is given out. The rest is done whether or not it was
+    // The consent first: from then on nothing new is given out, not for a code that is on its way either
+    // (`oidc::token` looks at the consent after it began a family). The rest is done whether or not it was
     // still there, so that trying again finishes what a failure left.
     let removed = state.consents.remove(account.id, &form.client_id).await?;
     let id = account.id.to_string();

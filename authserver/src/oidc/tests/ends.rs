@@ -2,7 +2,7 @@
 
 use haetae_session::family::Offline;
 
-use super::{World, answer_of, logout::logout, text};
+use super::{SECRET, World, answer_of, logout::logout, text};
 use crate::{
     context::RequestContext,
     interaction::end_all_sessions,
@@ -77,4 +77,43 @@ async fn a_code_is_worth_nothing_from_the_first_step_of_a_sign_out_and_the_last_
     assert_eq!(world.browser.get(&logout(&[])).await.status, 200);
     world.refresh(&text(&tokens["refresh_token"])).await.refused(400, "invalid_grant");
     super::token::eventually_refused(&mut world, &text(&tokens["access_token"])).await;
+}
+
+#[tokio::test]
+async fn a_code_of_an_application_that_was_revoked_is_worth_nothing() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let callback = "https://partner.example/callback?tenant=1";
+    let partner = [("client_id", "partner"), ("redirect_uri", callback)];
+    let page = world.browser.open(&World::request(&partner)).await;
+    let allowed = world.browser.submit(&page, &[("decision", "allow")]).await;
+    let resumed = allowed.location().to_owned();
+    let first = answer_of(&world.browser.get(&resumed).await).remove("code").expect("a code");
+    let second = world.code(&partner).await;
+    let redeem = |code: &str| {
+        let fields = vec![
+            ("grant_type", "authorization_code".to_owned()),
+            ("code", code.to_owned()),
+            ("redirect_uri", callback.to_owned()),
+            ("code_verifier", super::VERIFIER.to_owned()),
+        ];
+        let (house, fields) = (&world.house, fields);
+        async move {
+            let fields: Vec<(&str, &str)> =
+                fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            super::call(house, "/oauth2/token", &fields, Some(("partner", SECRET))).await
+        }
+    };
+    // The control: while it is allowed, it gets its tokens.
+    assert_eq!(redeem(&first).await.status, 200);
+    let mut browser = world.browser.clone();
+    let overview = browser.get("/account").await;
+    let csrf = overview.csrf();
+    let fields = [("csrf", csrf.as_str()), ("client_id", "partner")];
+    assert_eq!(browser.post("/account/applications/revoke", &fields).await.status, 303);
+    redeem(&second).await.refused(400, "invalid_grant");
+    let state = &world.house.state;
+    let sub = state.accounts.find_by_username("minjun").await.expect("sql").expect("one").id;
+    let left = state.families.list(&sub.to_string(), state.now()).await.expect("redis");
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -152,12 +152,20 @@ fn proves(verifier: &str, challenge: &str) -> bool {
     constant_time_eq(URL_SAFE_NO_PAD.encode(hash).as_bytes(), challenge.as_bytes())
 }
 
-/// The person may have been shut out or signed out since the code was issued, have got another password.
+/// The person may have been shut out or signed out since the code was issued, have got another password, or
+/// have taken back what they allowed the client.
 async fn person(request: &TokenRequest<'_>, grant: &Grant) -> Result<Account, OAuthError> {
     let state = request.state;
     let over = || OAuthError::invalid_grant("the sign-in is over");
     if !state.sso.add_client(grant.sid, &request.client.client_id).await? {
         return Err(over());
+    }
+    // Nobody is asked about a client of our own.
+    if !request.client.first_party {
+        let consent = state.consents.find(grant.sub, &grant.client_id).await?;
+        if !consent.is_some_and(|consent| consent.scope.covers(&grant.scope)) {
+            return Err(OAuthError::invalid_grant("the person took the authorization back"));
+        }
     }
     let account = state.accounts.find(grant.sub).await?;
     account
