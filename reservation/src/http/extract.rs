@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
 };
+use futures::StreamExt;
 use haetae_base::problem::Problem;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -22,18 +22,18 @@ pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         needs_type(request.headers(), &["application/json"])?;
-        parse(&bytes(request, state).await?).map(Self)
+        parse(&bytes(request).await?).map(Self)
     }
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let typed = needs_type(request.headers(), &["application/json"]);
-        let body = bytes(request, state).await?;
+        let body = bytes(request).await?;
         if body.trim_ascii().is_empty() {
             return Ok(Self(T::default()));
         }
@@ -48,22 +48,38 @@ pub(crate) struct PatchBody<T>(pub(crate) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for PatchBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         needs_type(request.headers(), &["application/merge-patch+json", "application/json"])?;
-        parse(&bytes(request, state).await?).map(Self)
+        parse(&bytes(request).await?).map(Self)
     }
 }
 
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(error)
-            if error.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-        {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
-                .into()
+/// The longest JSON body, in bytes.
+pub(super) const MAX_BODY: usize = 128 * 1024;
+
+/// How much of a body that is too long is still read, and thrown away. Whoever writes without reading
+/// gets to see the answer only when it was let to write to the end (RFC 9112 9.6).
+const MAX_DRAINED: usize = 16 * 1024 * 1024;
+
+async fn bytes(request: Request) -> Result<Vec<u8>, ApiError> {
+    let mut stream = request.into_body().into_data_stream();
+    let (mut body, mut total) = (Vec::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| malformed("the body ended early"))?;
+        total += chunk.len();
+        if total > MAX_DRAINED {
+            break;
         }
-        _ => malformed("the body ended early"),
-    })
+        if total <= MAX_BODY {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    if total <= MAX_BODY {
+        return Ok(body);
+    }
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+        .detail(format!("At most {MAX_BODY} bytes are taken."))
+        .into())
 }
 
 /// Refuses another media type (RFC 9110 15.5.16).

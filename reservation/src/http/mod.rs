@@ -37,9 +37,6 @@ pub(crate) use self::{
     state::decider_of,
 };
 
-/// The longest body of a request, except of an import, in bytes.
-const MAX_BODY: usize = 128 * 1024;
-
 /// The API and the page.
 pub fn router(state: ApiState) -> Router {
     let (api, description) = OpenApiRouter::with_openapi(openapi::base())
@@ -62,7 +59,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(crate::page::no_page)
         .method_not_allowed_fallback(error::no_method)
         .layer(axum::middleware::from_fn_with_state(state.clone(), away::layer))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(extract::MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(axum::middleware::from_fn(request_id::layer))
         .with_state(state)

@@ -62,9 +62,21 @@ impl Recent {
     fn new() -> Self {
         let kept = Duration::from_hours(1);
         Self {
-            pages: Cache::builder().max_capacity(500).time_to_live(kept).build(),
-            items: Cache::builder().max_capacity(10_000).time_to_live(kept).build(),
+            pages: Cache::builder().max_capacity(200).time_to_live(kept).build(),
+            items: Cache::builder().max_capacity(2_000).time_to_live(kept).build(),
         }
+    }
+
+    /// The item as it was looked at lately, alone or in a list.
+    fn find(&self, id: ItemId) -> Option<Arc<InventoryItem>> {
+        let in_lists = || {
+            let listed = self
+                .pages
+                .iter()
+                .find_map(|(_, page)| page.iter().find(|item| item.id == id).cloned());
+            listed.map(Arc::new)
+        };
+        self.items.get(&id).or_else(in_lists)
     }
 }
 
@@ -146,9 +158,6 @@ impl ApiState {
         match found {
             Ok(found) => {
                 let found = Arc::new(found);
-                for item in found.iter() {
-                    self.recent.items.insert(item.id, Arc::new(item.clone()));
-                }
                 self.recent.pages.insert(key, Arc::clone(&found));
                 Ok(Browsed { found, stale: false })
             }
@@ -165,7 +174,7 @@ impl ApiState {
         id: ItemId,
     ) -> Result<Browsed<Option<Arc<InventoryItem>>>, StoreError> {
         if !self.database.get() {
-            let item = self.recent.items.get(&id).ok_or(StoreError::Away)?;
+            let item = self.recent.find(id).ok_or(StoreError::Away)?;
             return Ok(Browsed { found: Some(item), stale: true });
         }
         match self.store.find_item(id).await {
@@ -175,7 +184,7 @@ impl ApiState {
                 self.recent.items.insert(id, Arc::clone(&item));
                 Ok(Browsed { found: Some(item), stale: false })
             }
-            Err(error) => match self.recent.items.get(&id) {
+            Err(error) => match self.recent.find(id) {
                 Some(item) if error.is_temporary() => {
                     Ok(Browsed { found: Some(item), stale: true })
                 }

@@ -15,7 +15,10 @@ use super::{Ownership, Task, Underway, Worker};
 use crate::{
     apply_batch::{Applied, Work, apply},
     crash::crash_point,
-    domain::{fence::Partition, reservation::ReservationId},
+    domain::{
+        fence::Partition,
+        reservation::{ReservationId, Status},
+    },
     queue::{
         changes,
         stream::{self, Delivery},
@@ -105,8 +108,11 @@ impl Engine {
             let (clock, policy) = (&self.worker.clock, &self.worker.policy);
             metrics::histogram!("haetae_reservation_batch_size")
                 .record(u32::try_from(group.len()).unwrap_or(u32::MAX));
-            match apply(&self.worker.store, &fences, &group, policy, clock.now()).await {
+            let begin = clock.now();
+            match apply(&self.worker.store, &fences, &group, policy, begin).await {
                 Ok(applied) => {
+                    metrics::histogram!("haetae_reservation_batch_seconds")
+                        .record(clock.now().since(begin));
                     stale.extend(applied.stale.iter().copied());
                     self.after(applied);
                 }
@@ -143,7 +149,13 @@ impl Engine {
 
     fn after(&self, applied: Applied) {
         let mut changed = HashSet::new();
+        let now = self.worker.clock.now();
         for (id, status) in &applied.changed {
+            if matches!(status, Status::Held | Status::Rejected) {
+                // An id is made when its request comes in.
+                metrics::histogram!("haetae_reservation_decision_seconds")
+                    .record(now.since(id.created_at()));
+            }
             changed.insert(*id);
             metrics::counter!("haetae_reservation_states_total", "status" => status.as_str())
                 .increment(1);
