@@ -33,10 +33,7 @@ pub(super) async fn authenticate(
     headers: &HeaderMap,
     params: &Params,
 ) -> Result<Arc<Client>, OAuthError> {
-    if let Some(repeated) = params.repeated() {
-        tracing::debug!(repeated, "a parameter is repeated");
-        return Err(OAuthError::invalid_request("a parameter is repeated"));
-    }
+    params.in_order()?;
     let presented = read(headers, params)?;
     let basic = presented.method == AuthMethod::ClientSecretBasic;
     let client = state.clients.find(&presented.client_id).await?;

@@ -204,9 +204,7 @@ fn refuse(visit: Visit, error: &OAuthError) -> Response {
 }
 
 async fn read(state: &AppState, params: &Params) -> Result<Wish, OAuthError> {
-    if params.repeated().is_some() {
-        return Err(OAuthError::invalid_request("a parameter is repeated"));
-    }
+    params.in_order()?;
     let hint = params.get("id_token_hint");
     let client_id = match (params.get("client_id"), hint) {
         (Some(client_id), _) => Some(client_id.to_owned()),

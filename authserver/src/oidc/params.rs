@@ -1,5 +1,5 @@
 //! The parameters of a request, form-encoded in a query or a body. Each may stand there once (RFC 6749
-//! 3.1, 3.2), and one without a value counts as left out.
+//! 3.1, 3.2), one without a value counts as left out, and there are at most [`MOST`].
 
 use axum::{
     body::Bytes,
@@ -7,18 +7,28 @@ use axum::{
 };
 use url::form_urlencoded;
 
+use super::error::OAuthError;
+
+/// No request has more parameters: each costs time.
+const MOST: usize = 64;
+
 /// The parameters of one request, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     repeated: Vec<String>,
+    too_many: bool,
 }
 
 impl Params {
     /// Reads a query or a form body.
     pub(crate) fn parse(encoded: &[u8]) -> Self {
         let mut params = Self::default();
-        for (name, value) in form_urlencoded::parse(encoded) {
+        for (count, (name, value)) in form_urlencoded::parse(encoded).enumerate() {
+            if count == MOST {
+                params.too_many = true;
+                break;
+            }
             if params.pairs.iter().any(|(known, _)| *known == name) {
                 params.repeated.push(name.into_owned());
             } else {
@@ -37,7 +47,7 @@ impl Params {
 
     /// Parameters that were read before.
     pub(crate) fn of(pairs: &[(String, String)]) -> Self {
-        Self { pairs: pairs.to_vec(), repeated: Vec::new() }
+        Self { pairs: pairs.to_vec(), ..Self::default() }
     }
 
     /// The value of a parameter, if it has one.
@@ -54,9 +64,18 @@ impl Params {
         self.repeated.iter().any(|known| known == name)
     }
 
-    /// The first parameter that stands there more than once.
-    pub(crate) fn repeated(&self) -> Option<&str> {
-        self.repeated.first().map(String::as_str)
+    /// Whether each parameter stands there once, and they are not too many.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub(crate) fn in_order(&self) -> Result<(), OAuthError> {
+        if self.too_many {
+            Err(OAuthError::invalid_request("there are more than 64 parameters"))
+        } else if self.repeated.is_empty() {
+            Ok(())
+        } else {
+            Err(OAuthError::invalid_request("a parameter is repeated"))
+        }
     }
 
     /// How many bytes they take.
@@ -80,10 +99,22 @@ mod tests {
         assert_eq!(params.get("a"), Some("1"));
         assert_eq!(params.get("b"), Some("해 x"));
         assert_eq!((params.get("c"), params.get("d"), params.get("e")), (None, None, None));
-        assert_eq!(params.repeated(), Some("a"));
+        assert!(params.in_order().is_err());
         assert!(params.is_repeated("a") && !params.is_repeated("b"));
         // An empty one first does not hide a second one.
         assert!(Params::parse(b"state=&state=x").is_repeated("state"));
+    }
+
+    #[test]
+    fn what_is_read_has_a_bound() {
+        let some = |count: usize| {
+            let pairs: Vec<String> = (0..count).map(|number| format!("p{number}=1")).collect();
+            Params::parse(pairs.join("&").as_bytes())
+        };
+        assert_eq!((some(64).iter().count(), some(64).in_order()), (64, Ok(())));
+        assert_eq!((some(16_000).iter().count(), some(16_000).in_order().is_err()), (64, true));
+        // One name over and over is as bad.
+        assert!(Params::parse("a=1&".repeat(16_000).as_bytes()).repeated.len() < 64);
     }
 
     #[test]

@@ -86,12 +86,9 @@ const CHECKS: [Check; 12] = [
     acr_values::check,
 ];
 
-/// RFC 6749 3.1: parameters must not be included more than once.
+/// RFC 6749 3.1: parameters must not be included more than once; and there is a bound to their number.
 fn no_repeated_parameter(request: &mut Request<'_>) -> Result<(), OAuthError> {
-    match request.params.repeated() {
-        Some(_) => Err(OAuthError::invalid_request("a parameter is repeated")),
-        None => Ok(()),
-    }
+    request.params.in_order()
 }
 
 /// RFC 6749 4.1.2.1: the client must be registered for codes.
