@@ -4,6 +4,7 @@
 mod authenticate;
 mod away;
 mod cursor;
+mod decide;
 mod error;
 mod etag;
 mod events;
@@ -14,8 +15,10 @@ mod openapi;
 mod prefer;
 mod request_id;
 mod reservations;
+mod reserve;
 mod shapes;
 mod state;
+mod wait;
 
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -29,11 +32,13 @@ pub use self::{
 pub(crate) use self::{
     authenticate::{Caller, scope},
     cursor::Cursor,
+    decide::{MAX_REASON, decide_cancel, decide_confirm},
     error::ApiError,
     events::{EventStreams, stream_of},
     extract::id_or_not_found,
     idempotency_key::fingerprint,
-    reservations::{MAX_NOTE, MAX_REASON, MAX_TOKEN, decide_cancel, decide_confirm, find_own},
+    reservations::find_own,
+    reserve::{MAX_NOTE, MAX_TOKEN},
     state::decider_of,
 };
 
@@ -43,10 +48,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(inventory::list, inventory::create))
         .routes(routes!(inventory::import))
         .routes(routes!(inventory::get, inventory::patch))
-        .routes(routes!(reservations::list, reservations::create))
+        .routes(routes!(reservations::list, reserve::create))
         .routes(routes!(reservations::get))
-        .routes(routes!(reservations::confirm))
-        .routes(routes!(reservations::cancel))
+        .routes(routes!(decide::confirm))
+        .routes(routes!(decide::cancel))
         .routes(routes!(events::events))
         .split_for_parts();
     let description = openapi::finish(description);

@@ -1,5 +1,5 @@
 //! What is durable. One code for SQLite and PostgreSQL: statements are written once, with `$1`
-//! placeholders that both read, and many rows travel as one JSON parameter ([`table`]), so that a batch
+//! placeholders that both read, and many rows travel as one JSON parameter (`table.rs`), so that a batch
 //! of any size is one prepared statement. Every write checks how many rows it changed.
 
 pub mod accept;
