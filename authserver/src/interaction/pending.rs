@@ -16,6 +16,8 @@ use crate::{
     domain::{account::AccountId, client::Client, consent::Consent},
     fault::Fault,
     oidc::{authorize, params::Params},
+    pages::Visit,
+    sign_in::throttle::network,
     state::AppState,
     transient::TransientError,
 };
@@ -23,6 +25,9 @@ use crate::{
 /// How long a person may take.
 const LIFETIME: Duration = Duration::from_mins(15);
 const KIND: &str = "request";
+/// How many requests of one network wait at most: anybody can begin one. A company behind one address is well
+/// below; what is above loses its oldest.
+const MOST: usize = 1000;
 
 /// What is missing before the client can be answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +92,8 @@ impl<T: Into<Fault>> From<T> for InteractionError {
 /// A request as stored: its parameters, and what happened since it came.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Suspended {
-    /// The parameters as the client sent them. They are checked again at the end.
+    /// The parameters as the client sent them, those that mean something here. They are checked again at the
+    /// end.
     pub(crate) params: Vec<(String, String)>,
     /// When the request came. A sign-in after that is one that the request asked for.
     pub(crate) begun_at: Timestamp,
@@ -112,17 +118,21 @@ pub(crate) struct Begun {
 /// was suspended before.
 pub(crate) async fn begin(
     state: &AppState,
-    jar: CookieJar,
+    visit: &Visit,
     params: &Params,
     client: &Client,
     subject: Option<AccountId>,
     need: Need,
     earlier: Option<&Suspended>,
 ) -> Result<Begun, Fault> {
-    let (jar, browser) = state.cookies.ensure_browser(jar);
+    let (jar, browser) = state.cookies.ensure_browser(visit.jar.clone());
     let page = need.page();
     let suspended = Suspended {
-        params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        params: params
+            .iter()
+            .filter(|(name, _)| authorize::PARAMETERS.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         begun_at: earlier.map_or_else(|| state.now(), |earlier| earlier.begun_at),
         consented: earlier.and_then(|earlier| earlier.consented.clone()),
         client_id: client.client_id.clone(),
@@ -131,7 +141,9 @@ pub(crate) async fn begin(
         browser: browser.to_base64url(),
     };
     let id = entropy::token();
-    state.transient.put(KIND, id.expose_secret(), &suspended, LIFETIME).await?;
+    let crowd = visit.context.address().map_or_else(String::new, network);
+    let (key, crowd) = (id.expose_secret(), (crowd.as_str(), MOST));
+    state.transient.put_in_crowd(KIND, key, &suspended, LIFETIME, crowd).await?;
     let location = format!("{page}?request={}", id.expose_secret());
     Ok(Begun { jar, location })
 }

@@ -326,7 +326,7 @@ impl Attempt {
 }
 
 /// The network that an address counts for: itself, and for IPv6 the /64 that one household has.
-fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {

@@ -7,7 +7,7 @@ pub(crate) mod code;
 use std::time::Duration;
 
 use haetae_base::{redis::Redis, secret::SecretHash};
-use redis::{AsyncCommands, RedisError};
+use redis::{AsyncCommands, RedisError, Script};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Redis did not do what it was asked: a 503 for whoever asks.
@@ -51,6 +51,29 @@ impl Transient {
         Ok(())
     }
 
+    /// The same for what strangers store: of those of one `crowd` only the `most` newest are kept.
+    pub(crate) async fn put_in_crowd<T: Serialize + Sync>(
+        &self,
+        kind: &'static str,
+        key: &str,
+        value: &T,
+        lifetime: Duration,
+        (crowd, most): (&str, usize),
+    ) -> Result<(), TransientError> {
+        let json =
+            serde_json::to_vec(value).map_err(|source| TransientError::Format { kind, source })?;
+        let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1);
+        let () = Script::new(include_str!("put_in_crowd.lua"))
+            .key(name(kind, key))
+            .key(format!("haetae:auth:{kind}-crowd:{}", SecretHash::of(crowd).to_base64url()))
+            .arg(json)
+            .arg(millis)
+            .arg(most)
+            .invoke_async(&mut self.0.connection())
+            .await?;
+        Ok(())
+    }
+
     /// What is stored under `key`.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
@@ -88,4 +111,30 @@ fn read<T: DeserializeOwned>(
         serde_json::from_slice(&json).map_err(|source| TransientError::Format { kind, source })
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::OwnRedis;
+
+    #[tokio::test]
+    async fn of_a_crowd_the_newest_are_kept() {
+        let (_redis, connection) = OwnRedis::start().await;
+        let transient = Transient::new(connection);
+        let put = async |key: String, crowd| {
+            let lifetime = Duration::from_mins(1);
+            transient.put_in_crowd("request", &key, &key, lifetime, (crowd, 3)).await.expect("put");
+        };
+        put("other".to_owned(), "192.0.2.2").await;
+        for number in 0..8 {
+            put(number.to_string(), "192.0.2.1").await;
+        }
+        let mut left = Vec::new();
+        for key in ["0", "1", "2", "3", "4", "5", "6", "7", "other"] {
+            let found: Option<String> = transient.get("request", key).await.expect("asked");
+            left.extend(found);
+        }
+        assert_eq!(left, ["5", "6", "7", "other"]);
+    }
 }

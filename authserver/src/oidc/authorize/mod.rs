@@ -113,13 +113,31 @@ enum Refused {
     Fault(Fault),
 }
 
+/// The parameters that mean something here: those that are kept while the person signs in.
+pub(crate) const PARAMETERS: [&str; 15] = [
+    "acr_values",
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "id_token_hint",
+    "login_hint",
+    "max_age",
+    "nonce",
+    "prompt",
+    "redirect_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+    "ui_locales",
+];
 /// The longest request, in bytes: it is kept while the person signs in.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 8 * 1024;
 
 /// Runs all checks.
 async fn check<'a>(state: &AppState, params: &'a Params) -> Result<Request<'a>, Refused> {
     if params.size() > LONGEST {
-        let error = OAuthError::invalid_request("the request is longer than 16384 bytes");
+        let error = OAuthError::invalid_request("the request is longer than 8192 bytes");
         return Err(Refused::OnPage(error));
     }
     let client = client::check(state, params).await?;
@@ -246,7 +264,7 @@ async fn step(
             let subject = person.map(|person| person.account.id);
             let begun = interaction::begin(
                 state,
-                visit.jar.clone(),
+                visit,
                 request.params,
                 &request.client,
                 subject,

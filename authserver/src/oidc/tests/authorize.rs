@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CALLBACK, World, answer_of, register};
 use crate::testing::PASSWORD;
@@ -260,6 +260,23 @@ async fn a_request_may_be_posted() {
     too_long.push(("claims", &long));
     let got = world.browser.post("/oauth2/authorize", &too_long).await;
     assert_eq!(got.status, 400);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_that_means_nothing() {
+    let mut world = World::open().await;
+    let (junk, state) = ("j".repeat(2000), "s".repeat(300));
+    let got = world.browser.get(&World::request(&[("junk", &junk), ("state", &state)])).await;
+    let id = got.location().split_once("request=").expect("an id").1.to_owned();
+    let kept: Option<Value> = world.house.state.transient.get("request", &id).await.expect("redis");
+    let kept = kept.expect("a request").to_string();
+    assert!(kept.contains(&state) && !kept.contains("junk"), "{kept}");
+    // And the request is none the worse for it.
+    let page = world.browser.follow(got).await;
+    let fields = [("username", "minjun"), ("password", PASSWORD)];
+    let answer = world.browser.submit(&page, &fields).await;
+    let answer = world.browser.follow(answer).await;
+    assert_eq!(answer_of(&answer)["state"], state);
 }
 
 #[tokio::test]
