@@ -374,7 +374,7 @@ def auth(options, folder, running):
     redirect = "http://127.0.0.1:49152/callback"
     scope = "openid offline_access reservations:read"
     person = (haetae.url, "demo-mobile", redirect, user["username"], user["password"], scope)
-    other = (theirs, "bench-native", redirect, "bench", "none", scope)
+    other = (theirs, "bench-public", redirect, "bench", "none", scope)
     table = {
         "client_credentials, ES256": {
             "haetae": ("client-credentials", f"{direct}/oauth2/token", service["client_id"], service["client_secret"], "inventory:write"),

@@ -17,8 +17,9 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['only for a benchmark on loopback'] },
   clients: [
     {
-      client_id: 'bench-native', token_endpoint_auth_method: 'none', application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/callback'], response_types: ['code'],
+      // Not as a native application: it would ask for consent each time.
+      client_id: 'bench-public', token_endpoint_auth_method: 'none', application_type: 'web',
+      redirect_uris: ['http://127.0.0.1:49152/callback'], response_types: ['code'],
       grant_types: ['authorization_code', 'refresh_token'], id_token_signed_response_alg: 'ES256',
     },
     {
@@ -27,7 +28,7 @@ const provider = new Provider(issuer, {
       id_token_signed_response_alg: 'ES256',
     },
   ],
-  scopes: ['openid', 'offline_access', 'inventory:write', 'reservations:read'],
+  scopes: ['openid', 'offline_access'],
   rotateRefreshToken: true,
   issueRefreshToken: () => true,
   pkce: { required: () => true },
