@@ -187,6 +187,7 @@ pub(crate) fn family_policy(config: &Config) -> FamilyPolicy {
         idle: *tokens.refresh_idle,
         absolute: *tokens.refresh_absolute,
         grace: *tokens.refresh_grace,
+        session_idle: Some(*config.auth.session.idle),
     }
 }
 

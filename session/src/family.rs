@@ -12,6 +12,7 @@
 //! | `absolute`, `idle` | when it ends, in ms |
 //! | `recent` | what was rotated within the grace window: hash, instant, sealed successor |
 //! | `issued` | the access tokens that came from it and may still live: id and end |
+//! | `session` | the key of the SSO session that it ends with, unless it has offline access |
 //! | `dead` | since when nothing works any more (the tombstone), in ms |
 //!
 //! The successor of a rotated token is sealed under a key derived from that token: only who presents the

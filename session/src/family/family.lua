@@ -6,7 +6,8 @@
 --          8 how many rotated tokens to remember   9 how long a record is kept after its end (ms)
 --          10 the access token that comes with it, "ends at (ms):jti", or empty
 --          11 generation of the presented token
---          12… the scopes that are asked for, if fewer than all
+--          12 idle lifetime of SSO sessions (ms), 0 to ask no session
+--          13… the scopes that are asked for, if fewer than all
 -- Returns  unknown | wrong_client | expired | scope | lost
 --          rotated, grant, absolute | replayed, grant, absolute, sealed successor
 --          reused, grant, 1 if this use ended the family, the access tokens that may live (JSON)
@@ -14,7 +15,7 @@ local key = KEYS[1]
 local presented, client, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local grace, slack = tonumber(ARGV[4]), tonumber(ARGV[9])
 
-local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead', 'issued', 'generation')
+local f = redis.call('HMGET', key, 'client', 'current', 'grant', 'scope', 'absolute', 'idle', 'recent', 'dead', 'issued', 'generation', 'session')
 local owner, current, grant, scope, recent, dead = f[1], f[2], f[3], f[4], f[7], f[8]
 if not owner then return { 'unknown' } end
 -- Before all else: a client that presents another's token changes nothing.
@@ -36,6 +37,16 @@ if dead then
 end
 if now >= absolute or now >= idle then return { 'expired' } end
 
+-- Without offline access it ends with the session in which it was granted. That is another key, which only
+-- the family's record names: one Redis, no cluster.
+local session, session_ends, session_idle = f[11], nil, tonumber(ARGV[12])
+if session and session_idle > 0 then
+    local s = redis.call('HMGET', session, 'about', 'seen', 'closing')
+    if not s[1] or s[3] then return { 'expired' } end
+    session_ends = tonumber(cjson.decode(s[1]).expires_at)
+    if now >= session_ends or now >= tonumber(s[2]) + session_idle then return { 'expired' } end
+end
+
 if presented ~= current and not successor then
     redis.call('HSET', key, 'dead', ARGV[3])
     redis.call('PEXPIRE', key, string.format('%.0f', absolute - now + slack))
@@ -46,7 +57,7 @@ if presented ~= current and not successor then
 end
 
 -- Before anything is consumed: a refused request leaves the client its token.
-for at = 12, #ARGV do
+for at = 13, #ARGV do
     if not string.find(scope, ' ' .. ARGV[at] .. ' ', 1, true) then return { 'scope' } end
 end
 
@@ -77,4 +88,9 @@ if #kept > tonumber(ARGV[8]) then table.remove(kept, 1) end
 idle = math.min(now + tonumber(ARGV[5]), absolute)
 redis.call('HSET', key, 'current', ARGV[6], 'generation', generation + 1, 'idle', string.format('%.0f', idle), 'recent', cmsgpack.pack(kept))
 redis.call('PEXPIRE', key, string.format('%.0f', idle - now + slack))
+if session_ends then
+    -- Whoever uses an application uses the session.
+    redis.call('HSET', session, 'seen', ARGV[3])
+    redis.call('PEXPIRE', session, string.format('%.0f', math.min(session_idle, session_ends - now)))
+end
 return { 'rotated', grant, f[5] }

@@ -161,7 +161,8 @@ impl FamilyStore {
             .arg(REMEMBERED)
             .arg(SLACK_MS)
             .arg(access.map(AccessRef::to_text).unwrap_or_default())
-            .arg(presented.generation);
+            .arg(presented.generation)
+            .arg(self.policy.session_idle.map_or(0, index::millis));
         for scope in requested.into_iter().flat_map(Scope::iter) {
             call.arg(scope);
         }

@@ -10,7 +10,7 @@ use super::{
     AccessRef, FamilyGrant,
     rotate::{grant, issued},
 };
-use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script};
+use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script, sso};
 
 pub(super) const PREFIX: &str = "hrt_";
 /// How many rotated tokens a family remembers within the grace window. Nobody who is not attacking
@@ -29,6 +29,9 @@ pub struct FamilyPolicy {
     /// How long a spent token still gets the successor that it was spent for
     /// (`auth.tokens.refresh_grace`).
     pub grace: Duration,
+    /// How long an SSO session lives without use (`auth.session.idle`): families without `offline_access` end
+    /// with the session in which they were granted, and their use is its use. `None` asks no session.
+    pub session_idle: Option<Duration>,
 }
 
 /// Whether families with `offline_access` end as well.
@@ -135,6 +138,9 @@ impl FamilyStore {
         let mut pipe = redis::pipe();
         if let Some(issued) = issued {
             pipe.hset(family_key(family), "issued", issued).ignore();
+        }
+        if let (Some(sid), false) = (grant.sid, grant.offline) {
+            pipe.hset(family_key(family), "session", sso::record_key(sid)).ignore();
         }
         let () = pipe
             .atomic()

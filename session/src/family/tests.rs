@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{
     SessionId,
+    sso::{Factors, SsoLifetimes, SsoStore, Start},
     test_redis::{TestRedis, shows},
 };
 
@@ -21,6 +22,7 @@ const POLICY: FamilyPolicy = FamilyPolicy {
     idle: Duration::from_secs(1000),
     absolute: Duration::from_secs(5000),
     grace: Duration::from_secs(10),
+    session_idle: None,
 };
 const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
@@ -358,4 +360,48 @@ async fn access_tokens_that_are_too_many_to_name_are_not_forgotten() {
     let killed = killed.expect("a grant");
     assert!(killed.issued_more);
     assert_eq!(killed.issued, (25..=40).map(access).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn without_offline_access_it_ends_with_its_session_which_its_use_keeps_alive() {
+    let redis = TestRedis::start().await;
+    let lifetimes =
+        SsoLifetimes { idle: Duration::from_mins(5), absolute: Duration::from_secs(1000) };
+    let sso = SsoStore::connect(redis.connect().await, lifetimes).await.expect("connects");
+    let policy = FamilyPolicy { session_idle: Some(lifetimes.idle), ..POLICY };
+    let store = FamilyStore::connect(redis.connect().await, policy).await.expect("connects");
+    let factors = Factors { auth_time: START, acr: Acr::OneFactor, amr: Vec::new(), epoch: 0 };
+    let start = Start { sub: "usr_1".to_owned(), factors, user_agent: None, address: None };
+    let begin = async |offline| {
+        let (session, cookie) = sso.create(start.clone(), START).await.expect("creates");
+        let grant = FamilyGrant { sid: Some(session.sid), offline, ..grant() };
+        (session.sid, cookie, store.start(&grant, START).await.expect("starts"))
+    };
+    let turn = async |token: &mut SecretString, seconds| {
+        let turned = store.rotate(token.expose_secret(), "shop", None, after(seconds)).await;
+        turned.map(|rotated| *token = rotated.refresh_token)
+    };
+
+    // Use keeps the session alive, and the session ends in any case.
+    let (_, cookie, mut used) = begin(false).await;
+    for seconds in [200, 400, 600, 800, 990] {
+        turn(&mut used, seconds).await.expect("rotates");
+        let found = sso.find(cookie.expose_secret(), after(seconds + 5)).await.expect("answers");
+        assert_eq!(found.expect("it lives").last_seen_at, after(seconds));
+    }
+    assert!(matches!(turn(&mut used, 1000).await, Err(RotateError::Expired)));
+    // Without use it ends.
+    let (_, _, mut idle) = begin(false).await;
+    assert!(matches!(turn(&mut idle, 300).await, Err(RotateError::Expired)));
+    // It ends with the first step of a sign-out, and with a session that is gone.
+    let (sid, _, mut closed) = begin(false).await;
+    sso.close(sid).await.expect("closes");
+    assert!(matches!(turn(&mut closed, 1).await, Err(RotateError::Expired)));
+    let (sid, _, mut gone) = begin(false).await;
+    sso.end(sid).await.expect("ends");
+    assert!(matches!(turn(&mut gone, 1).await, Err(RotateError::Expired)));
+    // Offline access asks nothing of a session.
+    let (sid, _, mut offline) = begin(true).await;
+    sso.end(sid).await.expect("ends");
+    turn(&mut offline, 900).await.expect("rotates");
 }

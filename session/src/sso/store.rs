@@ -315,7 +315,7 @@ impl SsoStore {
     }
 }
 
-fn record_key(sid: SessionId) -> String {
+pub(crate) fn record_key(sid: SessionId) -> String {
     format!("haetae:sso:{{{sid}}}")
 }
 

@@ -117,3 +117,22 @@ async fn a_code_of_an_application_that_was_revoked_is_worth_nothing() {
     let left = state.families.list(&sub.to_string(), state.now()).await.expect("redis");
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[tokio::test]
+async fn a_session_that_runs_out_takes_along_what_was_not_for_offline_access() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let code = world.code(&[("scope", "openid reservations:read")]).await;
+    let online = text(&world.redeem(&code, &[]).await.tokens()["refresh_token"]);
+    let offline = text(&world.tokens().await["refresh_token"]);
+    let hours = |count| std::time::Duration::from_hours(count);
+    // Twelve hours without use end a session; an application that is used uses it.
+    world.house.clock.advance(hours(11));
+    let online = text(&world.refresh(&online).await.tokens()["refresh_token"]);
+    world.house.clock.advance(hours(11));
+    let online = text(&world.refresh(&online).await.tokens()["refresh_token"]);
+    assert_eq!(world.browser.get("/account").await.status, 200);
+    world.house.clock.advance(hours(13));
+    world.refresh(&online).await.refused(400, "invalid_grant");
+    world.refresh(&offline).await.tokens();
+}
