@@ -49,6 +49,8 @@ use crate::{
 
 /// How often the ring of signing keys is looked after.
 const RING_TICK: Duration = Duration::from_secs(30);
+/// How often what is too old in the audit trail is forgotten.
+const AUDIT_TICK: Duration = Duration::from_hours(1);
 /// How often SQL is asked whether it is there.
 const SQL_TICK: Duration = Duration::from_secs(1);
 /// How many access tokens that came back are remembered as verified.
@@ -293,7 +295,29 @@ async fn look_after(state: AppState, shutdown: Shutdown) {
             state.verifier.sweep();
         }
     };
-    tokio::join!(follow, tend);
+    tokio::join!(follow, tend, forget(&state, &shutdown));
+}
+
+/// Forgets what is too old in the audit trail.
+async fn forget(state: &AppState, shutdown: &Shutdown) {
+    let trail = AuditTrail::new(state.sql.clone());
+    loop {
+        let before = state.now().minus(*state.config.auth.audit.retention);
+        loop {
+            match trail.forget(before).await {
+                Ok(true) if !shutdown.is_requested() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old audit events cannot be forgotten now");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AUDIT_TICK) => {}
+            () = shutdown.requested() => return,
+        }
+    }
 }
 
 async fn admin_task(admin: Admin, metrics: Metrics, readiness: Readiness, shutdown: Shutdown) {

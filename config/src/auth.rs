@@ -28,6 +28,8 @@ pub struct Auth {
     pub login: Login,
     /// Whether people may open an account themselves.
     pub registration: Registration,
+    /// The audit trail.
+    pub audit: Audit,
 }
 
 /// Lifetimes of what the authserver issues.
@@ -96,4 +98,12 @@ pub struct Login {
 pub struct Registration {
     /// `true`: the page `/register` opens accounts. `false`: only `haetae user create` does.
     pub enabled: bool,
+}
+
+/// The audit trail.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// How long an event is kept.
+    pub retention: Duration,
 }

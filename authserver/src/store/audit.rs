@@ -1,4 +1,4 @@
-//! The audit trail in SQL: rows are added and read, never changed. Ids are ULIDs, so their order is the
+//! The audit trail in SQL: rows are added, read, and in the end forgotten, never changed. Ids are ULIDs, so their order is the
 //! order of time.
 
 use haetae_base::{
@@ -9,6 +9,9 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 
 use super::StoreError;
 use crate::audit::{AuditEventId, Outcome, Recorded};
+
+/// How many events are forgotten in one statement.
+const FORGOTTEN_AT_ONCE: u64 = 500;
 
 /// The audit table.
 #[derive(Clone, Debug)]
@@ -56,6 +59,32 @@ impl AuditTrail {
         });
         let inserted = row::Entity::insert_many(rows).exec_without_returning(&self.0.write).await?;
         Ok(expect_rows(u64::try_from(events.len()).unwrap_or(u64::MAX), inserted)?)
+    }
+
+    /// Forgets events from before `before`, a batch at a time so that nobody waits for it. Whether there may be
+    /// more.
+    pub(crate) async fn forget(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let old: Vec<String> = row::Entity::find()
+            .select_only()
+            .column(row::Column::Id)
+            .filter(row::Column::At.lt(before.as_millis()))
+            .order_by_asc(row::Column::At)
+            .limit(FORGOTTEN_AT_ONCE)
+            .into_tuple()
+            .all(&self.0.read)
+            .await?;
+        if old.is_empty() {
+            return Ok(false);
+        }
+        let found = u64::try_from(old.len()).unwrap_or(u64::MAX);
+        // Another authserver may be at the same; then fewer are left to delete here.
+        let deleted = row::Entity::delete_many()
+            .filter(row::Column::Id.is_in(old))
+            .exec(&self.0.write)
+            .await?
+            .rows_affected;
+        metrics::counter!("haetae_auth_audit_forgotten_total").increment(deleted);
+        Ok(found == FORGOTTEN_AT_ONCE)
     }
 
     /// The events that `query` asks for, the oldest first.
@@ -141,4 +170,42 @@ mod row {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        audit::{Event, What},
+        store::testing::each_database,
+    };
+
+    #[tokio::test]
+    async fn what_is_too_old_is_forgotten_and_nothing_else() {
+        for database in each_database().await {
+            let trail = AuditTrail::new(database.sql.clone());
+            let start = Timestamp::from_seconds(1_800_000_000);
+            let event = |second| {
+                Event::success(What::SignIn)
+                    .subject("usr_old")
+                    .at(start.plus(Duration::from_secs(second)))
+            };
+            let events: Vec<Recorded> = (0..600).map(event).collect();
+            trail.append(&events).await.expect("sql");
+            let bound = start.plus(Duration::from_secs(590));
+            assert!(trail.forget(bound).await.expect("sql"), "500 at once");
+            assert!(!trail.forget(bound).await.expect("sql"));
+            assert!(!trail.forget(bound).await.expect("sql"));
+            let query = AuditQuery {
+                subject: Some("usr_old".to_owned()),
+                limit: 1000,
+                ..AuditQuery::default()
+            };
+            let left = trail.list(&query).await.expect("sql");
+            assert_eq!(left.len(), 10);
+            assert!(left.iter().all(|event| event.at >= bound));
+        }
+    }
 }

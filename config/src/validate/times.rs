@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         ("auth.session.idle", config.auth.session.idle),
         ("auth.session.absolute", config.auth.session.absolute),
         ("auth.login.window", config.auth.login.window),
+        ("auth.audit.retention", config.auth.audit.retention),
         ("keys.rotate_every", config.keys.rotate_every),
         ("reservation.hold", config.reservation.hold),
         ("worker.lease", config.worker.lease),
