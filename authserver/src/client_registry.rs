@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How old an answer may be when no change was heard of: the bound for a Redis that is away.
-const FRESH: Duration = Duration::from_mins(1);
+pub(crate) const FRESH: Duration = Duration::from_mins(1);
 /// The same for "there is no such client", which anybody can ask for.
 const FRESH_ABSENCE: Duration = Duration::from_secs(5);
 /// How long a request waits for SQL when it could be answered from memory.

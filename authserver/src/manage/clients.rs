@@ -4,7 +4,7 @@ use haetae_base::{
     entropy,
     secret::{ExposeSecret, SecretHash},
 };
-use haetae_session::denylist::Kind;
+use haetae_session::denylist::{Entry, Kind};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +13,9 @@ use super::{Manage, ManageError};
 use crate::{
     audit::{Event, What},
     changes::{self, Change},
+    client_registry::FRESH,
     domain::client::{Client, ClientMetadata, check_client_id},
+    state::longest_token,
     store::StoreError,
 };
 
@@ -76,7 +78,8 @@ impl Manage {
         Ok(self.clients.list().await?)
     }
 
-    /// Shuts a client: it gets no tokens any more, and those that it has are refused.
+    /// Shuts a client: it gets no tokens any more, and those that it has, or gets in the next minute from an
+    /// authserver that has not heard of it, are refused. Its refresh tokens rest.
     pub async fn disable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
         let denylist = self.denylist().await?;
@@ -87,11 +90,13 @@ impl Manage {
             self.record(Event::success(What::ClientDisabled).client(client_id)).await?;
         }
         changes::announce(self.redis().await?, Change::Client).await?;
-        denylist.revoke_everything(Kind::ClientId, client_id).await?;
+        // An authserver that did not hear of it goes by what it knows for a while.
+        let (last, longest) = (self.now().plus(FRESH), longest_token(&self.config));
+        denylist.revoke(Entry::everything(Kind::ClientId, client_id, last, longest)).await?;
         Ok(())
     }
 
-    /// Opens a shut client again.
+    /// Opens a shut client again. What it gets before a minute has passed since it was shut is refused.
     pub async fn enable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
         if client.disabled_at.take().is_some() {

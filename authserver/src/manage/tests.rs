@@ -275,6 +275,12 @@ async fn clients_are_registered_all_or_none() {
         manage.clients.find("sync").await.expect("asked").expect("there").disabled_at.is_some()
     );
     assert_eq!(installed.denied().await, ["client_id sync"]);
+    // Also what an authserver gives out that goes by what it knew before.
+    let log = Revocations::new(manage.sql.clone());
+    let entry = log.live(manage.now(), 0, 100).await.expect("the log").remove(0).entry;
+    let late = manage.now().plus(Duration::from_secs(50));
+    assert!(entry.issued_before > late, "{entry:?}");
+    assert!(entry.until >= entry.issued_before.plus(Duration::from_secs(299)), "{entry:?}");
     manage.enable_client("sync").await.expect("opened");
     assert!(
         manage.clients.find("sync").await.expect("asked").expect("there").disabled_at.is_none()
