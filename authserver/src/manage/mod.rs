@@ -4,6 +4,7 @@
 
 mod accounts;
 mod clients;
+mod follow;
 mod keys;
 mod sessions;
 
@@ -26,7 +27,7 @@ use haetae_session::denylist::{DenylistWriter, RevokeError};
 use redis::RedisError;
 use tokio::sync::OnceCell;
 
-pub use self::{accounts::NewAccount, clients::RegisteredClient, keys::KeyManager};
+pub use self::{accounts::NewAccount, clients::RegisteredClient, follow::Follow, keys::KeyManager};
 use crate::{
     audit::{Event, Recorded},
     domain::{

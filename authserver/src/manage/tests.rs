@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    audit::What,
     domain::account::Account,
     run::{family_policy, sso_lifetimes},
     sign_in::{
@@ -285,6 +286,32 @@ async fn clients_are_registered_all_or_none() {
     assert!(
         manage.clients.find("sync").await.expect("asked").expect("there").disabled_at.is_none()
     );
+}
+
+#[tokio::test]
+async fn the_trail_is_followed_whatever_the_order_in_which_events_are_stored() {
+    let installed = install().await;
+    let manage = &installed.manage;
+    let event = |back| {
+        let at = manage.now().minus(Duration::from_millis(back));
+        Event::success(What::SignIn).at(at)
+    };
+    let (old, shown, late) = (event(40_000), event(30_000), event(20_000));
+    let (same, other) = (event(10_000), event(10_000));
+    manage.trail.append(&[old, shown.clone(), same.clone()]).await.expect("sql");
+    // Asked for two: the third last is not told later either.
+    let query = AuditQuery { limit: 2, ..AuditQuery::default() };
+    let (events, mut follow) = manage.audit_from_here(query).await.expect("the trail");
+    let ids = |events: &[Recorded]| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    assert_eq!(ids(&events), [shown.id, same.id]);
+    assert_eq!(manage.audit_since(&mut follow).await.expect("the trail").len(), 0);
+    // Stored by others a moment later, and older by their ids.
+    manage.trail.append(&[late.clone(), other.clone()]).await.expect("sql");
+    let told = manage.audit_since(&mut follow).await.expect("the trail");
+    let mut expected = vec![late.id, other.id];
+    expected.sort();
+    assert_eq!(ids(&told), expected);
+    assert_eq!(manage.audit_since(&mut follow).await.expect("the trail").len(), 0);
 }
 
 #[tokio::test]

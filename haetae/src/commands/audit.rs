@@ -11,8 +11,6 @@ use crate::{cli::OutputArgs, cli::SettingsArgs, output, settings};
 
 /// How often `--follow` looks for news.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many events `--follow` takes at once.
-const PAGE: u64 = 1000;
 
 /// Flags of `haetae audit`.
 #[derive(Debug, Args)]
@@ -44,15 +42,15 @@ pub(crate) struct AuditArgs {
 pub(crate) async fn run(args: AuditArgs, settings: &SettingsArgs) -> Result<()> {
     let config = settings::load_beside(settings)?;
     let manage = Manage::open(&config).await?;
-    let mut query = AuditQuery {
+    let query = AuditQuery {
         subject: args.subject,
         client_id: args.client,
         event: args.event,
         limit: args.limit,
         ..AuditQuery::default()
     };
+    let (mut events, mut follow) = manage.audit_from_here(query).await?;
     loop {
-        let events = manage.audit(&query).await?;
         for event in &events {
             if args.output.json {
                 output::json(event)?;
@@ -63,14 +61,8 @@ pub(crate) async fn run(args: AuditArgs, settings: &SettingsArgs) -> Result<()> 
         if !args.follow {
             return Ok(());
         }
-        if let Some(last) = events.last() {
-            query.after = Some(last.id);
-        } else if query.after.is_none() {
-            // Nothing yet: whatever comes is after now.
-            query.from.get_or_insert(manage.now());
-        }
-        query.limit = PAGE;
         time::sleep(PAUSE).await;
+        events = manage.audit_since(&mut follow).await?;
     }
 }
 
