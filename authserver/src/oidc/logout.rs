@@ -71,7 +71,7 @@ async fn sign_out(state: &AppState, visit: Visit, params: &Params) -> Response {
         Err(fault) => return pages::error(visit, &page_fault(fault)),
     };
     let Some(person) = person else {
-        return nobody(state, visit, wish.destination, &wish.ui_locales).await;
+        return nobody(state, visit, wish.destination, None, &wish.ui_locales).await;
     };
     // The hint is of the very session that this browser has, or at least of the same person.
     let same = wish.hint.as_ref().is_some_and(|hint| match &hint.sid {
@@ -79,7 +79,8 @@ async fn sign_out(state: &AppState, visit: Visit, params: &Params) -> Response {
         None => hint.sub == person.session.sub,
     });
     if same {
-        return end(state, visit, person.session.sid, wish.destination, &wish.ui_locales).await;
+        let sid = person.session.sid;
+        return end(state, visit, sid, wish.destination, None, &wish.ui_locales).await;
     }
     let mut hidden = Vec::new();
     if let Some(client) = &wish.client {
@@ -126,15 +127,17 @@ pub(super) async fn confirm(
     let ui_locales: Vec<String> =
         form.ui_locales.split_ascii_whitespace().map(str::to_owned).collect();
     // The form passed through the browser: where it leads is checked again.
-    let destination = match state.clients.find(&form.client_id).await {
-        Ok(client) => client
-            .filter(|client| may_go_to(client, &form.destination))
-            .map(|_| form.destination.clone()),
+    let client = match state.clients.find(&form.client_id).await {
+        Ok(client) => client.filter(|client| may_go_to(client, &form.destination)),
         Err(error) => return pages::error(visit, &page_fault(error.into())),
     };
+    let destination = client.is_some().then(|| form.destination.clone());
+    let client = client.as_deref();
     match interaction::signed_in(&state, &visit.jar).await {
-        Ok(Some(person)) => end(&state, visit, person.session.sid, destination, &ui_locales).await,
-        Ok(None) => nobody(&state, visit, destination, &ui_locales).await,
+        Ok(Some(person)) => {
+            end(&state, visit, person.session.sid, destination, client, &ui_locales).await
+        }
+        Ok(None) => nobody(&state, visit, destination, client, &ui_locales).await,
         Err(fault) => pages::error(visit, &page_fault(fault)),
     }
 }
@@ -153,12 +156,13 @@ async fn end(
     visit: Visit,
     sid: SessionId,
     destination: Option<String>,
+    asked: Option<&Client>,
     ui_locales: &[String],
 ) -> Response {
     let ended =
         interaction::end_session(state, &visit.context, sid, SignOutReason::Requested).await;
     match ended {
-        Ok(()) => done(state, visit, destination, ui_locales),
+        Ok(()) => done(state, visit, destination, asked, ui_locales),
         Err(fault) => pages::error(visit, &page_fault(fault)),
     }
 }
@@ -168,24 +172,30 @@ async fn nobody(
     state: &AppState,
     visit: Visit,
     destination: Option<String>,
+    asked: Option<&Client>,
     ui_locales: &[String],
 ) -> Response {
     match interaction::half_ended(state, &visit.jar).await {
-        Ok(Some(sid)) => end(state, visit, sid, destination, ui_locales).await,
-        Ok(None) => done(state, visit, destination, ui_locales),
+        Ok(Some(sid)) => end(state, visit, sid, destination, asked, ui_locales).await,
+        Ok(None) => done(state, visit, destination, asked, ui_locales),
         Err(fault) => pages::error(visit, &page_fault(fault)),
     }
 }
 
-/// Nobody is signed in any more.
+/// Nobody is signed in any more. `asked` is the client for which the person answered the question: the answer
+/// is a form, which a browser does not follow to everywhere.
 fn done(
     state: &AppState,
     mut visit: Visit,
     destination: Option<String>,
+    asked: Option<&Client>,
     ui_locales: &[String],
 ) -> Response {
     visit.jar = state.cookies.remove(visit.jar.clone(), Name::Sso);
     match destination {
+        Some(destination) if asked.is_some() => {
+            pages::onward(state, &mut visit, &destination, asked, ui_locales)
+        }
         Some(destination) => visit.redirect(&destination),
         None => pages::signed_out(visit, ui_locales),
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{World, form, text, token::eventually_refused};
+use serde_json::json;
+
+use super::{World, form, register, text, token::eventually_refused};
 
 const SIGNED_OUT: &str = "http://127.0.0.1:99/signed-out";
 
@@ -109,5 +111,32 @@ async fn a_request_that_is_not_in_order_signs_nobody_out() {
         let got = world.browser.get(&logout(&fields)).await;
         assert_eq!(got.status, 400, "{fields:?}");
         assert_eq!(world.browser.get("/account").await.status, 200, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_goes_on_from_the_question_by_a_page_of_its_own() {
+    let mut world = World::open().await;
+    let away = "https://shop.example/bye?x=1";
+    let client = json!({
+        "redirect_uris": ["https://shop.example/cb"], "post_logout_redirect_uris": [away],
+    });
+    register(&world.house, "shop", true, &client).await;
+    let fields = [("client_id", "shop"), ("post_logout_redirect_uri", away), ("state", "s;'\"")];
+    for navigates in [false, true] {
+        world.sign_in().await;
+        let page = world.browser.get(&logout(&fields)).await;
+        let destination = page.after(r#"name="destination" value=""#);
+        world.browser.navigates = navigates;
+        let good = [("client_id", "shop"), ("destination", destination.as_str())];
+        let got = world.browser.submit(&page, &good).await;
+        world.browser.navigates = false;
+        if navigates {
+            assert_eq!(got.status, 200);
+            assert_eq!(got.after(r#"http-equiv="refresh" content="0; url="#), destination);
+        } else {
+            assert_eq!(got.location(), destination);
+        }
+        assert_eq!(world.browser.cookie("haetae-sso"), None);
     }
 }
