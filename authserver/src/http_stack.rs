@@ -4,9 +4,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -49,7 +49,7 @@ impl Stack {
                 .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
                     tracing::error!("a handler panicked");
                     metrics::counter!("haetae_auth_panics_total").increment(1);
-                    Problem::internal().into_response()
+                    bare(StatusCode::INTERNAL_SERVER_ERROR)
                 }))
                 .layer(middleware::from_fn(time_out))
                 .layer(RequestBodyLimitLayer::new(MAX_BODY)),
@@ -105,6 +105,7 @@ async fn surround(State(stack): State<Stack>, mut request: Request, next: Next) 
         .map_or("unmatched", |path| path.as_str())
         .to_owned();
     let method = known(request.method());
+    let asked = Asked::of(request.uri());
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = stack.clock.now().since(began);
     metrics::histogram!("haetae_auth_request_seconds", "method" => method,
@@ -113,8 +114,66 @@ async fn surround(State(stack): State<Stack>, mut request: Request, next: Next) 
     span.in_scope(|| {
         tracing::debug!(status = response.status().as_u16(), ?took, "answered");
     });
+    if response.extensions().get::<Bare>().is_some()
+        || response.status() == StatusCode::PAYLOAD_TOO_LARGE
+    {
+        response = asked.error(response.status(), &context);
+    }
     finish(response.headers_mut(), &context, stack.https);
     response
+}
+
+/// Marks an answer of a layer below, which knows neither who asks nor for what.
+#[derive(Clone, Copy)]
+struct Bare;
+
+fn bare(status: StatusCode) -> Response {
+    let mut response = status.into_response();
+    response.extensions_mut().insert(Bare);
+    response
+}
+
+/// What was asked for, as far as the answers of the layers depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    /// An endpoint of OAuth: its errors have the form of RFC 6749 5.2.
+    oauth: bool,
+}
+
+impl Asked {
+    fn of(uri: &Uri) -> Self {
+        Self { oauth: uri.path().starts_with("/oauth2/") }
+    }
+
+    /// An error of the layers.
+    fn error(self, status: StatusCode, context: &RequestContext) -> Response {
+        if self.oauth {
+            let (error, description) = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => ("invalid_request", "the body is too long"),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    ("temporarily_unavailable", "the answer took too long; try again")
+                }
+                _ => ("server_error", "the authorization server failed"),
+            };
+            let body = serde_json::json!({
+                "error": error, "error_description": description,
+                "request_id": context.request_id(),
+            });
+            let mut response = (status, Json(body)).into_response();
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            return response;
+        }
+        let problem = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(status, "body-too-large", "The body is too long")
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Problem::unavailable(5),
+            _ => Problem::internal(),
+        };
+        problem.request_id(context.request_id()).into_response()
+    }
 }
 
 /// The method as a label: whoever makes up methods makes no time series.
@@ -162,7 +221,7 @@ fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool) {
 async fn time_out(request: Request, next: Next) -> Response {
     tokio::time::timeout(TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
         tracing::warn!("a handler took too long");
-        Problem::unavailable(5).into_response()
+        bare(StatusCode::SERVICE_UNAVAILABLE)
     })
 }
 
@@ -249,5 +308,39 @@ mod tests {
         let request =
             Request::post("/body").body(Body::from(vec![b'x'; MAX_BODY + 1])).expect("a request");
         assert_eq!(ask(request).await.status(), 413);
+    }
+
+    #[tokio::test]
+    async fn what_the_layers_answer_says_what_and_under_which_id() {
+        let router: Router = Router::new()
+            .route("/oauth2/panic", get(async || -> &'static str { panic!("a bug") }))
+            .route("/panic", get(async || -> &'static str { panic!("a bug") }))
+            .route("/oauth2/token", axum::routing::post(async |_: String| "ok"))
+            .route("/login", axum::routing::post(async |_: String| "ok"));
+        let router = stack().around(router);
+        let long = || Body::from(vec![b'x'; MAX_BODY + 1]);
+        let counted =
+            |path| Request::post(path).header("content-length", MAX_BODY + 1).body(long());
+        // Without a length it is noticed only while it is read.
+        let uncounted = |path| {
+            let pieces = [Ok::<_, std::io::Error>(vec![b'x'; MAX_BODY]), Ok(vec![b'x'; 2])];
+            Request::post(path).body(Body::from_stream(futures::stream::iter(pieces)))
+        };
+        for (request, status, says) in [
+            (Request::get("/oauth2/panic").body(Body::empty()), 500, "server_error"),
+            (Request::get("/panic").body(Body::empty()), 500, "urn:haetae:problem:internal-error"),
+            (counted("/oauth2/token"), 413, "invalid_request"),
+            (uncounted("/oauth2/token"), 413, "invalid_request"),
+            (counted("/login"), 413, "urn:haetae:problem:body-too-large"),
+            (uncounted("/login"), 413, "urn:haetae:problem:body-too-large"),
+        ] {
+            let answer = router.clone().oneshot(request.expect("a request")).await.expect("one");
+            assert_eq!(answer.status(), status, "{says}");
+            let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+            let body = axum::body::to_bytes(answer.into_body(), 10_000).await.expect("a body");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("json");
+            assert_eq!(body["request_id"], id);
+            assert!(body["error"] == says || body["type"] == says, "{body}");
+        }
     }
 }
