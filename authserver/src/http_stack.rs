@@ -119,7 +119,7 @@ async fn surround(State(stack): State<Stack>, mut request: Request, next: Next) 
     {
         response = asked.error(response.status(), &context);
     }
-    finish(response.headers_mut(), &context, stack.https);
+    finish(response.headers_mut(), &context, stack.https, asked);
     response
 }
 
@@ -138,11 +138,19 @@ fn bare(status: StatusCode) -> Response {
 struct Asked {
     /// An endpoint of OAuth: its errors have the form of RFC 6749 5.2.
     oauth: bool,
+    /// Part of a sign-in at an application's wish.
+    for_application: bool,
 }
 
 impl Asked {
     fn of(uri: &Uri) -> Self {
-        Self { oauth: uri.path().starts_with("/oauth2/") }
+        let path = uri.path();
+        let query = uri.query().unwrap_or_default();
+        let pending = query.split('&').any(|pair| pair.starts_with("request="));
+        Self {
+            oauth: path.starts_with("/oauth2/"),
+            for_application: pending || path == "/oauth2/authorize",
+        }
     }
 
     /// An error of the layers.
@@ -196,7 +204,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// The headers of every answer. What a handler set itself stays.
-fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool) {
+fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool, asked: Asked) {
     let mut set = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -204,7 +212,10 @@ fn finish(headers: &mut HeaderMap, context: &RequestContext, https: bool) {
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::X_FRAME_OPTIONS, "DENY");
-    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin-allow-popups");
+    // An application may open the sign-in in a window of its own and wait for it there: any other policy would
+    // cut the two apart on the way, redirects included.
+    let opener = if asked.for_application { "unsafe-none" } else { "same-origin-allow-popups" };
+    set(HeaderName::from_static("cross-origin-opener-policy"), opener);
     set(
         HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -341,6 +352,27 @@ mod tests {
             let body: serde_json::Value = serde_json::from_slice(&body).expect("json");
             assert_eq!(body["request_id"], id);
             assert!(body["error"] == says || body["type"] == says, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_application_may_open_the_sign_in_in_a_window() {
+        let opener = |address: &'static str| {
+            let context = RequestContext::new("req".to_owned(), None, None);
+            let mut headers = HeaderMap::new();
+            finish(&mut headers, &context, true, Asked::of(&Uri::from_static(address)));
+            headers["cross-origin-opener-policy"].to_str().expect("text").to_owned()
+        };
+        for address in [
+            "/oauth2/authorize?client_id=shop&display=popup",
+            "/oauth2/authorize/resume?request=x",
+            "/login?request=x",
+            "/mfa?lang=ko&request=x",
+        ] {
+            assert_eq!(opener(address), "unsafe-none", "{address}");
+        }
+        for address in ["/account", "/login", "/account/password?x=request=", "/oauth2/logout"] {
+            assert_eq!(opener(address), "same-origin-allow-popups", "{address}");
         }
     }
 }
