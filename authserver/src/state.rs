@@ -1,4 +1,4 @@
-//! What every handler reaches: the parts of the running authserver, put together once by [`crate::run`].
+//! What every handler reaches: the parts of the running authserver, put together once by [`crate::run()`].
 //!
 //! The router is `oidc::router()` and the routers of the pages, each a `Router<AppState>`, merged in
 //! `run.rs` under the layers of `http_stack.rs`. Handlers take `State<AppState>`, `RequestContext`

@@ -15,7 +15,7 @@
 //!    | a second factor (`acr_values`), or the account has one and the session lacks it | `/mfa?request=<id>` |
 //!    | consent of the person for this client | `/consent?request=<id>` |
 //!
-//! 2. The page calls [`pending`] with the id. [`InteractionError::Expired`] means that the id is unknown,
+//! 2. The page calls [`pending()`] with the id. [`InteractionError::Expired`] means that the id is unknown,
 //!    too old, used up or another browser's: show an error page of status 400. [`Pending`] says which
 //!    client asks, what is missing ([`Need`]), for whom, and in which language.
 //!

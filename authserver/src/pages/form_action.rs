@@ -4,7 +4,7 @@
 //! redirect to the application, on another origin, on a loopback port or in a scheme of its own: so a
 //! page that stands in an application's request allows what that application registered, and nothing
 //! else. Everywhere else forms lead to this origin only. An application that redirects further, to an
-//! origin that we cannot know, is reached by [`super::onward`].
+//! origin that we cannot know, is reached by [`super::onward()`].
 
 use url::{Host, Url};
 

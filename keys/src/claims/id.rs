@@ -40,10 +40,10 @@ pub struct IdClaims {
     /// The client that it was issued to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azp: Option<String>,
-    /// The left half of the access token's hash; see [`half_hash`](super::half_hash).
+    /// The left half of the access token's hash; see [`half_hash`](super::half_hash()).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_hash: Option<String>,
-    /// The left half of the code's hash; see [`half_hash`](super::half_hash).
+    /// The left half of the code's hash; see [`half_hash`](super::half_hash()).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub c_hash: Option<String>,
     /// The SSO session (OpenID Connect Front-Channel Logout 3).

@@ -1,5 +1,5 @@
 //! States as columns: `status`, `keeps`, `goal` and `hold_expires_at` together are a
-//! [`State`](crate::domain::reservation::State), and nothing else that these columns could hold is.
+//! [`State`], and nothing else that these columns could hold is.
 
 use haetae_base::clock::Timestamp;
 
