@@ -155,7 +155,7 @@ fn line(item: &Item, today: Timestamp) -> Value {
         "attributes": item.attributes.iter().copied().collect::<BTreeMap<_, _>>(),
     });
     let price = json!({"amount_minor": amount_minor, "currency": currency});
-    let line = with(line, "price", (amount_minor > 0).then_some(price));
+    let line = with(line, "price", Some(price));
     let starts_at = item.starts.map(|(days, hour)| {
         let hours = u32::try_from(days * 24 + hour).unwrap_or_default();
         today.plus(HOUR * hours).to_rfc3339().into()
