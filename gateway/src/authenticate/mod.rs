@@ -82,6 +82,16 @@ pub(crate) enum Denied {
     },
 }
 
+impl Denied {
+    /// Whether it is for what the caller sent or left out, and not for what cannot be told now.
+    pub(crate) fn is_callers_fault(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status().is_client_error(),
+            Self::SignIn { .. } => true,
+        }
+    }
+}
+
 impl From<Problem> for Denied {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))

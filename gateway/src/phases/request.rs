@@ -84,16 +84,26 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
     let routed = Routed::new(clean, Arc::clone(&route));
     let request = session.req_header();
     let admitted = match authenticate::authenticate(gateway, routed, request, ctx).await {
-        Ok(request) => authorize::authorize(gateway, request, ctx.arrived),
-        Err(denied) => Err(denied),
-    };
-    match admitted {
-        Ok(authorized) => {
-            let known = authorized.request().identity().claims();
+        Ok(request) => {
+            let known = request.identity().claims();
             let known = known.map(|claims| (claims.sub.as_str(), claims.client_id.as_str()));
             if let Some(problem) = count(&route, ctx, known, |limit| !limit.is_by_address()) {
                 return refuse(session, ctx, problem).await;
             }
+            authorize::authorize(gateway, request, ctx.arrived)
+        }
+        Err(denied) => {
+            // Whoever guesses is counted too; who cannot be told from a guesser by our own fault is not.
+            if denied.is_callers_fault()
+                && let Some(problem) = count(&route, ctx, None, |limit| !limit.is_by_address())
+            {
+                return refuse(session, ctx, problem).await;
+            }
+            Err(denied)
+        }
+    };
+    match admitted {
+        Ok(authorized) => {
             ctx.authorized = Some(authorized);
             Ok(false)
         }

@@ -20,6 +20,7 @@ async fn house() -> House {
             route.limits = match route.name.as_str() {
                 "open" => vec!["public".to_owned()],
                 "api-thing" => vec!["api".to_owned(), "client".to_owned()],
+                "api" => vec!["api".to_owned()],
                 _ => continue,
             };
         }
@@ -79,6 +80,35 @@ async fn a_subject_and_a_client_have_theirs() {
     assert_eq!(call("usr_b", "one").await, 200, "the fourth of this client");
     assert_eq!(call("usr_c", "one").await, 429, "and that is all it has");
     assert_eq!(call("usr_c", "two").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_counted_by_address() {
+    let house = house().await;
+    let call = async |address: &str, token: Option<&str>| {
+        let mut request =
+            client().get(house.url("/api/v1/things")).header("x-forwarded-for", address);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.expect("answered").status().as_u16()
+    };
+    for token in [None, Some("guess"), Some("a.b.c")] {
+        assert_eq!(call("192.0.2.1", token).await, 401);
+    }
+    for token in [None, Some("guess"), Some("a.b.c")] {
+        assert_eq!(call("192.0.2.1", token).await, 429, "{token:?}");
+    }
+    assert_eq!(call("192.0.2.2", None).await, 401, "others have their own");
+    // Somebody who is known has a share of their own behind the same address, also for what they may not do.
+    assert_eq!(call("192.0.2.1", Some(&house.tokens.access())).await, 200);
+    let weak = house.tokens.access_with(|claims| {
+        claims.sub = "usr_weak".to_owned();
+        claims.scope = "things:write".parse().expect("scope");
+    });
+    for expected in [403, 403, 403, 429] {
+        assert_eq!(call("192.0.2.3", Some(&weak)).await, expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
