@@ -1,5 +1,10 @@
 //! Where a request comes from: the peer's word for it only when the peer is a trusted proxy. And how the
 //! next server is told (RFC 7239, and the `X-Forwarded-*` that it replaced).
+//!
+//! A proxy commonly writes one of `X-Forwarded-For` and `Forwarded` and lets the client's other one through.
+//! Which of them it writes cannot be seen, so a request that has both is believed only when both name the
+//! same client: what the proxy wrote is true, and then so is the other. If they differ, the request counts as
+//! the proxy's own.
 
 use std::{
     fmt::Write,
@@ -39,16 +44,15 @@ impl Origin {
         if !is_trusted(peer, trusted) {
             return Self::direct(peer);
         }
-        // From the nearest hop back to the first that is not ours: what stands before it, it could have
-        // made up.
-        let mut client = peer;
-        for hop in hops(headers).into_iter().rev() {
-            let Some(address) = hop else { break };
-            client = address;
-            if !is_trusted(address, trusted) {
-                break;
-            }
-        }
+        let nearest = |hops| nearest_stranger(peer, hops, trusted);
+        let named =
+            headers.contains_key(X_FORWARDED_FOR).then(|| nearest(x_forwarded_for(headers)));
+        let standard = headers.contains_key(header::FORWARDED).then(|| nearest(forwarded(headers)));
+        let client = match (named, standard) {
+            (Some(one), Some(other)) if one != other => peer,
+            (Some(client), _) | (None, Some(client)) => client,
+            (None, None) => peer,
+        };
         Self { client, trusted: true }
     }
 
@@ -67,9 +71,30 @@ fn is_trusted(address: IpAddr, trusted: &[Cidr]) -> bool {
     trusted.iter().any(|range| range.contains(address))
 }
 
-/// The hops that the fields name, the first client first; `None` for one that is no address.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let forwarded: Vec<_> = texts(headers, &header::FORWARDED)
+/// From the nearest hop back to the first that is not ours: what stands before it, it could have made up.
+fn nearest_stranger(peer: IpAddr, hops: Vec<Option<IpAddr>>, trusted: &[Cidr]) -> IpAddr {
+    let mut client = peer;
+    for hop in hops.into_iter().rev() {
+        let Some(address) = hop else { break };
+        client = address;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+/// The hops that `X-Forwarded-For` names, the first client first; `None` for one that is no address.
+fn x_forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    texts(headers, &X_FORWARDED_FOR)
+        .flat_map(|text| text.split(','))
+        .map(|text| node(text.trim()))
+        .collect()
+}
+
+/// The hops that `Forwarded` names (RFC 7239 4), in the same order.
+fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    texts(headers, &header::FORWARDED)
         .flat_map(|text| text.split(','))
         .map(|element| {
             element.split(';').find_map(|pair| {
@@ -79,18 +104,13 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
                     .then(|| node(value.trim().trim_matches('"')))?
             })
         })
-        .collect();
-    if !forwarded.is_empty() {
-        return forwarded;
-    }
-    texts(headers, &X_FORWARDED_FOR)
-        .flat_map(|text| text.split(','))
-        .map(|text| node(text.trim()))
         .collect()
 }
 
+/// The lines of a field. One that is no text is a hop that is no address: left out, it would let the line
+/// before it speak.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default())
 }
 
 /// An address with or without a port (RFC 7239 6).
@@ -222,6 +242,27 @@ mod tests {
         let forwarded = [("forwarded", "for=9.9.9.9, for=\"[2001:db8::7]:4711\";proto=https")];
         assert_eq!(client("10.0.0.1", &forwarded), "2001:db8::7");
         assert_eq!(client("::ffff:10.0.0.1", &xff), "1.2.3.4");
+    }
+
+    #[test]
+    fn a_field_that_the_proxy_let_through_says_nothing_against_the_one_that_it_wrote() {
+        let both = |xff, forwarded| {
+            client("10.0.0.1", &[("x-forwarded-for", xff), ("forwarded", forwarded)])
+        };
+        assert_eq!(both("1.2.3.4", "for=6.6.6.6"), "10.0.0.1");
+        assert_eq!(both("6.6.6.6", "for=1.2.3.4"), "10.0.0.1");
+        assert_eq!(both("1.2.3.4", "for=10.0.0.9"), "10.0.0.1");
+        assert_eq!(both("1.2.3.4", "for=6.6.6.6, for=1.2.3.4"), "1.2.3.4");
+        assert_eq!(both("1.2.3.4, 10.0.0.7", "for=1.2.3.4;proto=https"), "1.2.3.4");
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_does_not_let_the_line_before_speak() {
+        let mut headers = headers(&[("x-forwarded-for", "6.6.6.6")]);
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 1.2.3.4").expect("bytes"));
+        let trusted = ["10.0.0.0/8".parse().expect("range")];
+        let origin = Origin::of("10.0.0.1".parse().expect("peer"), &headers, &trusted);
+        assert_eq!(origin.client().to_string(), "10.0.0.1");
     }
 
     #[test]

@@ -45,6 +45,27 @@ async fn a_trusted_proxy_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_behind_a_trusted_proxy_chooses_their_own_address() {
+    let house = House::with(|config| {
+        config.gateway.trusted_proxies = vec!["127.0.0.0/8".parse().expect("range")];
+    })
+    .await;
+    // What a balancer makes of it that writes the one and lets the other through.
+    for lie in [
+        "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n",
+        "X-Forwarded-For: 6.6.6.6\r\nForwarded: for=192.0.2.7\r\n",
+    ] {
+        house.raw(get(lie)).await;
+        assert_eq!(house.upstream.last().field("x-forwarded-for"), Some("127.0.0.1"), "{lie}");
+        assert!(!house.upstream.last().head.contains("6.6.6.6"), "{lie}");
+    }
+    for truth in ["X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n", "Forwarded: for=192.0.2.7\r\n"] {
+        house.raw(get(truth)).await;
+        assert_eq!(house.upstream.last().field("x-forwarded-for"), Some("192.0.2.7"), "{truth}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn traces_go_through_and_internals_stay_inside() {
     let house = House::open().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
