@@ -43,6 +43,8 @@ pub(crate) struct Ctx {
     pub(crate) set_cookies: Vec<HeaderValue>,
     /// Bytes of the body so far.
     pub(crate) body_bytes: u64,
+    /// Whether that is all of it. Until then the instance waits for the client, and not we for the instance.
+    pub(crate) body_complete: bool,
     /// The instances that were tried.
     pub(crate) tried: Vec<SocketAddr>,
     /// The instance that is being asked.
@@ -68,6 +70,7 @@ impl Ctx {
             cors_origin: None,
             set_cookies: Vec::new(),
             body_bytes: 0,
+            body_complete: false,
             tried: Vec::new(),
             endpoint: None,
             blame: Blame::Nobody,

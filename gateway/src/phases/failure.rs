@@ -56,7 +56,14 @@ pub(crate) fn proxying(
     } else {
         error.set_retry(false);
     }
+    // An instance that still waits for the client's body owes no answer yet: whoever sends a body slowly
+    // would shut the service for everybody. One that does not take what is sent is to blame all the same.
+    let owes_an_answer = ctx.body_complete || *error.etype() == WriteTimedout;
+    if !owes_an_answer && !answered && *error.etype() == ReadTimedout {
+        ctx.failure = Some(Refusal::BodyTooSlow.problem());
+    }
     if *error.esource() == ErrorSource::Upstream
+        && owes_an_answer
         && !error.retry()
         && let (Some(endpoint), Some(authorized)) = (&ctx.endpoint, &ctx.authorized)
     {

@@ -16,6 +16,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let Some(authorized) = &ctx.authorized else { return Err(Error::new_in(HANDLED)) };
     let route = authorized.request().routed().route();
+    ctx.body_complete |= end_of_stream;
     let Some(bytes) = body else { return Ok(()) };
     // Pingora would write a second last chunk for an end that comes empty, and the next request on that
     // connection would begin with it (pingora#935).

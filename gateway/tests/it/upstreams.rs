@@ -177,6 +177,42 @@ async fn a_stale_connection_is_tried_again_for_what_may_be_repeated() {
     assert_eq!(tries, 2, "once on the old connection, once on a new one");
 }
 
+/// `count` clients that begin a body of 100 bytes and never go on; their answers.
+async fn begun_bodies(house: &House, count: usize) -> Vec<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let begun = (0..count).map(|_| async {
+        let mut stream = tokio::net::TcpStream::connect(house.gateway).await.expect("connects");
+        let head = b"POST /open/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+        stream.write_all(head).await.expect("sent");
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer));
+        let _end = read.await.expect("the gateway waits for ever");
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    futures::future::join_all(begun).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_are_the_clients_fault() {
+    let house = house(Vec::new(), "700ms").await;
+    let refused = async {
+        let mut refused = 0;
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            let answer = client().get(house.url("/open/x")).send().await.expect("answered");
+            refused += u32::from(answer.status() != 200);
+        }
+        refused
+    };
+    let (slow, refused) = futures::future::join(begun_bodies(&house, 12), refused).await;
+    assert_eq!(refused, 0, "others were refused");
+    assert!(slow.iter().all(|answer| answer.starts_with("HTTP/1.1 408 ")), "{slow:#?}");
+    assert!(house.metrics().await.contains(&format!(
+        "haetae_gateway_upstream_up{{upstream=\"reservation\",address=\"{}\"}} 1",
+        house.upstream.address
+    )));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_upload_has_a_deadline() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
