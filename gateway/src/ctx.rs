@@ -49,6 +49,10 @@ pub(crate) struct Ctx {
     pub(crate) tried: Vec<SocketAddr>,
     /// The instance that is being asked.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// Whether the answer is a stream of events, which may outlive the token that it was asked for with.
+    pub(crate) is_event_stream: bool,
+    /// When that token was last seen to be good.
+    pub(crate) token_good_at: Timestamp,
     /// Whose fault a failure is.
     pub(crate) blame: Blame,
     /// The answer to give when Pingora reports the failure.
@@ -73,6 +77,8 @@ impl Ctx {
             body_complete: false,
             tried: Vec::new(),
             endpoint: None,
+            is_event_stream: false,
+            token_good_at: now,
             blame: Blame::Nobody,
             failure: None,
         }

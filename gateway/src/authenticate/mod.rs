@@ -41,6 +41,14 @@ impl Identity {
         }
     }
 
+    /// The verified token.
+    pub(crate) fn verified(&self) -> Option<&Verified<AccessClaims>> {
+        match self {
+            Self::Nobody => None,
+            Self::Bearer(claims) | Self::Browser { claims, .. } => Some(claims),
+        }
+    }
+
     /// Whether it came by cookie.
     pub(crate) const fn is_browser(&self) -> bool {
         matches!(self, Self::Browser { .. })

@@ -1,10 +1,17 @@
 //! Sixth: the answer on its way back.
 
+use std::time::Duration;
+
+use haetae_base::clock::Timestamp;
+use haetae_keys::verify::Revocations;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
-use crate::{answer, ctx::Ctx, metrics::Blame, proxy::Gateway};
+use super::HANDLED;
+use crate::{answer, authenticate::invalid_token, ctx::Ctx, metrics::Blame, proxy::Gateway};
 
+/// How often the token of an answer that takes long is looked at again.
+const TOKEN_CHECK: Duration = Duration::from_secs(1);
 const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 
 /// What the answer says about the instance.
@@ -47,6 +54,7 @@ pub(crate) fn to_client(
         // Said, so that the client does not send its next request into a connection that closes.
         session.set_keepalive(None);
     }
+    ctx.is_event_stream = is_event_stream(response);
     response.remove_header(&header::SERVER);
     response.remove_header(&X_POWERED_BY);
     let via = match response.headers.get(header::VIA).and_then(|value| value.to_str().ok()) {
@@ -58,15 +66,40 @@ pub(crate) fn to_client(
     answer::finish_head(response, ctx)
 }
 
-/// The body: the whole request has its time, also when the service keeps sending a little.
+fn is_event_stream(response: &ResponseHeader) -> bool {
+    let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The body: the whole request has its time, also when the service keeps sending a little, and a long answer
+/// ends with the token that it was asked for with.
 ///
 /// # Errors
-/// When the time is up.
-pub(crate) fn body(gateway: &Gateway, ctx: &mut Ctx) -> Result<Option<std::time::Duration>> {
+/// When the time is up, or the token is not good any more.
+pub(crate) fn body(gateway: &Gateway, ctx: &mut Ctx) -> Result<Option<Duration>> {
     let Some(route) = &ctx.route else { return Ok(None) };
-    if gateway.clock.now().since(ctx.arrived) > route.timeout {
+    let now = gateway.clock.now();
+    if now.since(ctx.arrived) > route.timeout {
         ctx.blame = Blame::Upstream;
         return Err(Error::explain(ErrorType::ReadTimedout, "the route's time is up").into_up());
     }
+    if now.since(ctx.token_good_at) >= TOKEN_CHECK {
+        if let Some(end) = end_of_token(gateway, ctx, now) {
+            ctx.failure = Some(invalid_token(gateway, end));
+            return Err(Error::explain(HANDLED, end).into_down());
+        }
+        ctx.token_good_at = now;
+    }
     Ok(None)
+}
+
+/// Why the token of the request is not good any more. A download may take longer than its token lives; a
+/// stream of events has no end of its own.
+fn end_of_token(gateway: &Gateway, ctx: &Ctx, now: Timestamp) -> Option<&'static str> {
+    let token = ctx.authorized.as_ref()?.request().identity().verified()?;
+    if gateway.denylist.is_revoked(token.claims(), token.kid()) {
+        return Some("the token was revoked");
+    }
+    (ctx.is_event_stream && now >= token.claims().exp).then_some("the token has expired")
 }

@@ -7,7 +7,7 @@ use haetae_session::denylist::Kind;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::harness::{House, client};
+use crate::harness::{Behaviour, House, client};
 
 async fn send(request: RequestBuilder) -> Response {
     request.send().await.expect("answered")
@@ -203,6 +203,47 @@ async fn a_revoked_token_is_refused_though_it_was_remembered() {
         assert_eq!(get(&house, "/api/v1/things", &token).await.status(), 401);
         assert_eq!(get(&house, "/api/v1/things", &house.tokens.access()).await.status(), 200);
     }
+}
+
+/// Reads a stream to its end and says how long that took.
+async fn end_of(mut stream: Response) -> Duration {
+    let begun = std::time::Instant::now();
+    let end = async {
+        loop {
+            match stream.chunk().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream seems to have ended in order"),
+                Err(_) => break,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(8), end).await.expect("the stream is still open");
+    begun.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_ends_with_its_token() {
+    let house = House::open().await;
+    house.upstream.behave(Behaviour::Stream);
+    let mut jti = String::new();
+    let token = house.tokens.access_with(|claims| jti.clone_from(&claims.jti));
+    let (watched, other) = (
+        get(&house, "/api/v1/things", &token).await,
+        get(&house, "/api/v1/things", &house.tokens.access()).await,
+    );
+    assert_eq!((watched.status().as_u16(), other.status().as_u16()), (200, 200));
+    house.denylist.revoke(Kind::Jti, &jti).await;
+    assert!(end_of(watched).await < Duration::from_secs(5));
+    // Another person's goes on.
+    let more = tokio::time::timeout(Duration::from_millis(1500), end_of(other)).await;
+    assert!(more.is_err(), "a stream ended for nothing");
+
+    let short = house.tokens.access_with(|claims| {
+        claims.exp = claims.iat.plus(Duration::from_secs(3));
+    });
+    let watched = get(&house, "/api/v1/things", &short).await;
+    assert_eq!(watched.status(), 200);
+    assert!(end_of(watched).await < Duration::from_secs(6));
 }
 
 #[tokio::test(flavor = "multi_thread")]
