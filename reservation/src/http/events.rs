@@ -2,12 +2,9 @@
 //! event is its place in the outbox, so a client that comes back with `Last-Event-ID` misses nothing.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -43,28 +40,66 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How many streams are open at most.
 const MOST: usize = 10_000;
 
-/// How many streams are open. Clones count together.
+/// How many of them are one person's at most: many tabs, but nobody else's.
+const MOST_OF_ONE: usize = 32;
+
+/// How many streams are open, and whose they are. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EventStreams(Arc<AtomicUsize>);
+pub(crate) struct EventStreams(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_subject: HashMap<String, usize>,
+}
 
 /// One of them, as long as it is open.
 #[derive(Debug)]
-struct OpenStream(EventStreams);
+struct OpenStream {
+    streams: EventStreams,
+    subject: String,
+}
 
 impl EventStreams {
-    fn open(&self) -> Result<OpenStream, ApiError> {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= MOST {
-            self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Counts one more of `subject`.
+    fn open(&self, subject: &str) -> Result<OpenStream, ApiError> {
+        let mut open = self.counted();
+        if open.by_subject.get(subject).is_some_and(|theirs| *theirs >= MOST_OF_ONE) {
+            return Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-streams",
+                "Too many event streams are open",
+            )
+            .detail(format!("At most {MOST_OF_ONE} are open at a time; close one first."))
+            .retry_after(5)
+            .into());
+        }
+        if open.all >= MOST {
             return Err(Problem::unavailable(5).into());
         }
+        open.all += 1;
+        *open.by_subject.entry(subject.to_owned()).or_default() += 1;
+        drop(open);
         metrics::gauge!("haetae_reservation_event_streams").increment(1);
-        Ok(OpenStream(self.clone()))
+        Ok(OpenStream { streams: self.clone(), subject: subject.to_owned() })
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.streams.counted();
+        open.all = open.all.saturating_sub(1);
+        if let Some(theirs) = open.by_subject.get_mut(&self.subject) {
+            *theirs = theirs.saturating_sub(1);
+            if *theirs == 0 {
+                open.by_subject.remove(&self.subject);
+            }
+        }
+        drop(open);
         metrics::gauge!("haetae_reservation_event_streams").decrement(1);
     }
 }
@@ -82,6 +117,7 @@ impl Drop for OpenStream {
             body = outbox::EventBody, content_type = "text/event-stream"),
         (status = 204, description = "Nothing will follow any more: do not come back"),
         (status = 404, description = "The caller has no such reservation", content_type = "application/problem+json"),
+        (status = 429, description = "The caller follows too many already", content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn events(
@@ -119,7 +155,7 @@ pub(crate) async fn stream_of(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let follow = Follow {
-        _open: state.streams.open()?,
+        _open: state.streams.open(caller.subject())?,
         ends_at: caller.expires_at(),
         state,
         id,
@@ -193,4 +229,25 @@ impl Follow {
 fn ends(event: &outbox::Event) -> bool {
     let status = event.kind.strip_prefix("reservation.").and_then(Status::parse);
     status.is_some_and(Status::is_final)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_cannot_take_the_streams_of_others() {
+        let streams = EventStreams::default();
+        let open = |subject: &str| streams.open(subject);
+        let theirs: Vec<OpenStream> =
+            (0..MOST_OF_ONE).map(|_| open("usr_kim").expect("a stream")).collect();
+        let refused = open("usr_kim").expect_err("one too many");
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let other = open("usr_lee").expect("a stream of another person");
+        drop(theirs);
+        let again = open("usr_kim").expect("what is closed is given back");
+        drop((other, again));
+        let open = streams.counted();
+        assert_eq!((open.all, open.by_subject.len()), (0, 0), "nothing is kept of who is gone");
+    }
 }
