@@ -58,12 +58,27 @@ pub(crate) struct Browsed<T> {
     pub(crate) stale: bool,
 }
 
+/// What is kept of lists at most, in bytes.
+const PAGES: u64 = 48 << 20;
+/// What is kept of single items at most, in bytes.
+const ITEMS: u64 = 16 << 20;
+
 impl Recent {
     fn new() -> Self {
         let kept = Duration::from_hours(1);
         Self {
-            pages: Cache::builder().max_capacity(200).time_to_live(kept).build(),
-            items: Cache::builder().max_capacity(2_000).time_to_live(kept).build(),
+            pages: Cache::builder()
+                .weigher(|key: &(String, i64, u32), page: &Arc<Vec<InventoryItem>>| {
+                    weight(key.0.len() + page.iter().map(InventoryItem::size).sum::<usize>())
+                })
+                .max_capacity(PAGES)
+                .time_to_live(kept)
+                .build(),
+            items: Cache::builder()
+                .weigher(|_, item: &Arc<InventoryItem>| weight(item.size()))
+                .max_capacity(ITEMS)
+                .time_to_live(kept)
+                .build(),
         }
     }
 
@@ -78,6 +93,12 @@ impl Recent {
         };
         self.items.get(&id).or_else(in_lists)
     }
+}
+
+/// So many bytes, with what the cache itself needs for an entry.
+fn weight(bytes: usize) -> u32 {
+    const ENTRY: usize = 256;
+    u32::try_from(bytes.saturating_add(ENTRY)).unwrap_or(u32::MAX)
 }
 
 /// What an API is made of.
@@ -200,5 +221,46 @@ pub(crate) fn decider_of(caller: &Caller) -> Decider<'_> {
         Decider::Administrator(caller.subject())
     } else {
         Decider::Owner(caller.subject())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::{
+        domain::{inventory::Stock, version::Version},
+        store::inventory::Description,
+    };
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        let now = haetae_base::clock::SystemClock.now();
+        let note = "x".repeat(16 << 10);
+        let item = |num| InventoryItem {
+            id: ItemId::new(now),
+            num,
+            about: Description {
+                sku: None,
+                name: "large".to_owned(),
+                description: Some(note.clone()),
+                price: None,
+                starts_at: None,
+                attributes: Map::from_iter([("note".to_owned(), json!([{"text": note}]))]),
+            },
+            stock: Stock::new(1).expect("a quantity"),
+            version: Version::FIRST,
+        };
+        assert!(item(1).size() > 2 * (16 << 10), "texts and attributes count");
+        let recent = Recent::new();
+        // 48 MiB are filled by some 15 of these.
+        for number in 0..40_i64 {
+            let page: Vec<_> = (0..100).map(item).collect();
+            recent.pages.insert((String::new(), number, 100), Arc::new(page));
+        }
+        recent.pages.run_pending_tasks();
+        assert!(recent.pages.weighted_size() <= PAGES);
+        assert!((5..20).contains(&recent.pages.entry_count()), "{}", recent.pages.entry_count());
     }
 }

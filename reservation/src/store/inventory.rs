@@ -44,6 +44,32 @@ pub struct InventoryItem {
     pub version: Version,
 }
 
+impl InventoryItem {
+    /// How much memory it takes, in bytes: about, and rather more than less.
+    pub(crate) fn size(&self) -> usize {
+        let about = &self.about;
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = text(&about.sku) + about.name.len() + text(&about.description);
+        size_of::<Self>() + texts + members(&about.attributes)
+    }
+}
+
+/// How much memory members take, with what the map needs for each.
+fn members(map: &Map<String, Json>) -> usize {
+    const EACH: usize = 96;
+    map.iter().map(|(name, value)| EACH + name.len() + json_size(value)).sum()
+}
+
+fn json_size(value: &Json) -> usize {
+    let inside = match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(values) => values.iter().map(json_size).sum(),
+        Json::Object(map) => members(map),
+    };
+    size_of::<Json>() + inside
+}
+
 /// A change of an item: what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemPatch {
