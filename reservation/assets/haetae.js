@@ -1,10 +1,12 @@
 // What is nicer with a script; nothing needs it.
 "use strict";
 
-// Instants, in the person's own time zone.
+// Instants, in the person's own time zone, and which that is.
 function localise(root) {
   const lang = document.documentElement.lang;
-  const format = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
+  const format = new Intl.DateTimeFormat(lang, {
+    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
+  });
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) time.textContent = format.format(at);

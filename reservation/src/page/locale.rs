@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_says_its_time_zone() {
+        let at = Timestamp::from_millis(1_795_777_200_000);
+        assert_eq!(Language::English.moment(at), "27 Nov 2026, 11:00 UTC");
+        assert_eq!(Language::Korean.moment(at), "2026년 11월 27일 11:00 UTC");
+    }
+
+    #[test]
     fn every_text_that_a_template_asks_for_is_there() {
         let english = keys(include_str!("locale/en.ftl"));
         for template in [
