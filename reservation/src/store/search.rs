@@ -22,22 +22,43 @@ impl Query {
 
     /// The words of a text. `None` when there is none.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut words = Vec::new();
-        add_words(text, &mut words);
-        words.truncate(Self::MAX_WORDS);
+        let mut found = Vec::new();
+        add_words(text, &mut found);
+        found.truncate(Self::MAX_WORDS);
+        let mut words: Vec<String> = Vec::with_capacity(found.len());
+        for word in found {
+            // What another word begins with is found with that one.
+            if words.iter().any(|longer| longer.starts_with(&word)) {
+                continue;
+            }
+            words.retain(|shorter| !word.starts_with(shorter.as_str()));
+            words.push(word);
+        }
         if words.is_empty() { None } else { Some(Self(words)) }
+    }
+
+    /// Whether a word is looked for as the beginning of one. A single letter begins a great part of all
+    /// words: beside others it stands for itself (`room 7`), or every one of them would be gathered.
+    fn begins(&self, word: &str) -> bool {
+        self.0.len() == 1 || word.len() > 1
     }
 
     /// `"jfk"* "lax"*`: every word, as a prefix. Words hold no quotes.
     fn fts5(&self) -> String {
-        let words: Vec<String> = self.0.iter().map(|word| format!("\"{word}\"*")).collect();
-        words.join(" ")
+        let word = |word: &String| {
+            let star = if self.begins(word) { "*" } else { "" };
+            format!("\"{word}\"{star}")
+        };
+        self.0.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// `'jfk':* & 'lax':*`.
     fn tsquery(&self) -> String {
-        let words: Vec<String> = self.0.iter().map(|word| format!("'{word}':*")).collect();
-        words.join(" & ")
+        let word = |word: &String| {
+            let star = if self.begins(word) { ":*" } else { "" };
+            format!("'{word}'{star}")
+        };
+        self.0.iter().map(word).collect::<Vec<_>>().join(" & ")
     }
 }
 
@@ -140,7 +161,19 @@ mod tests {
         );
         assert!(Query::parse(" \"*' --").is_none());
         let many = "w ".repeat(100);
-        assert_eq!(Query::parse(&many).expect("words").0.len(), Query::MAX_WORDS);
+        assert_eq!(Query::parse(&many).expect("words").0, ["w"]);
+        let many: Vec<String> = (10..99).map(|number| number.to_string()).collect();
+        assert_eq!(Query::parse(&many.join(" ")).expect("words").0.len(), Query::MAX_WORDS);
+    }
+
+    #[test]
+    fn no_word_is_looked_for_twice_and_letters_beside_words_are_whole() {
+        let query = |text: &str| Query::parse(text).expect("words");
+        assert_eq!(query("ua u UA1545 jfk ua jfk").0, ["ua1545", "jfk"]);
+        assert_eq!(query("r").fts5(), "\"r\"*");
+        assert_eq!(query("Room 7").fts5(), "\"room\"* \"7\"");
+        assert_eq!(query("1 2 3").tsquery(), "'1' & '2' & '3'");
+        assert_eq!(query("서 역").tsquery(), "'서':* & '역':*", "a syllable is more than a letter");
     }
 
     #[test]
