@@ -17,6 +17,8 @@ pub struct Reservation {
     pub audience: Option<String>,
     /// How long a hold keeps the stock while it waits for a confirmation.
     pub hold: Duration,
+    /// How many units one person may have in reservations that are not confirmed yet. 0: any number.
+    pub max_open_per_subject: u32,
     /// Into how many queues the work is divided. All roles must agree.
     pub partitions: u16,
     /// How many accepted requests share one commit at most.

@@ -34,7 +34,7 @@ use haetae_reservation::{
     lease,
     store::{
         Store,
-        accept::{AcceptRequest, Acceptance, IdempotencyKey, NewReservation},
+        accept::{AcceptRequest, AcceptRules, Acceptance, IdempotencyKey, NewReservation},
         inventory::Description,
         migrations,
     },
@@ -174,7 +174,8 @@ impl Bench {
             };
             requests.push(AcceptRequest { new, answer: None });
         }
-        for outcome in self.store.accept(requests, Duration::from_secs(1), now).await? {
+        let rules = AcceptRules { grace: Duration::from_secs(1), max_open: None };
+        for outcome in self.store.accept(requests, rules, now).await? {
             if let Acceptance::Accepted(accepted) = outcome {
                 self.waiting.push_back(accepted.request.id);
             }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     queue::bell::Bell,
     store::{
         Store, StoreError,
-        accept::{AcceptRequest, Acceptance},
+        accept::{AcceptRequest, AcceptRules, Acceptance},
         idempotency::KeptAnswer,
     },
 };
@@ -59,13 +60,15 @@ pub enum AcceptError {
     Store(Arc<StoreError>),
 }
 
-/// How requests are gathered.
+/// How requests are gathered, and which of them are taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Gathering {
     /// How many share a commit at most.
     pub batch: usize,
     /// How long the first of them waits for the others.
     pub linger: Duration,
+    /// How many units a person may have in reservations that are not confirmed yet; `None`: any number.
+    pub max_open: Option<NonZeroU32>,
 }
 
 impl Committer {
@@ -194,7 +197,8 @@ impl Task {
         metrics::histogram!("haetae_reservation_accept_batch_size")
             .record(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         let (requests, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-        match self.store.accept(requests, GRACE, self.clock.now()).await {
+        let rules = AcceptRules { grace: GRACE, max_open: self.gathering.max_open };
+        match self.store.accept(requests, rules, self.clock.now()).await {
             Ok(outcomes) => {
                 let entries = outcomes.iter().filter_map(|outcome| match outcome {
                     Acceptance::Accepted(accepted) => {

@@ -3,6 +3,7 @@
 use std::{
     future::IntoFuture,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -139,8 +140,11 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     let waiters = Waiters::default();
     let (bell, ringing) = Bell::start(redis.clone(), waiters.clone(), shutdown.clone());
     let settings = &config.reservation;
-    let gathering =
-        Gathering { batch: settings.accept_batch.max(1), linger: *settings.accept_linger };
+    let gathering = Gathering {
+        batch: settings.accept_batch.max(1),
+        linger: *settings.accept_linger,
+        max_open: NonZeroU32::new(settings.max_open_per_subject),
+    };
     let (committer, committing) = Committer::start(
         store.clone(),
         bell.clone(),

@@ -125,6 +125,19 @@ impl From<AcceptRefusal> for ApiError {
                 .into()
             }
             AcceptRefusal::Price(error) => Self::field("/items", error.to_string()),
+            AcceptRefusal::TooManyOpen { open, wanted, most } => Problem::new(
+                StatusCode::CONFLICT,
+                "too-many-open",
+                "Too much is reserved and not confirmed",
+            )
+            .detail(format!(
+                "{open} units are open and {wanted} more are wanted; at most {most} may be. \
+                 Confirm or cancel a reservation first."
+            ))
+            .with("open", open)
+            .with("wanted", wanted)
+            .with("most", most.get())
+            .into(),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn token(input: Option<PaymentInput>, errors: &mut Errors) -> Option<
         (status = 201, description = "It is held, or confirmed", body = ReservationShape),
         (status = 202, description = "It is accepted and will be decided", body = ReservationShape),
         (status = 400, description = "`Idempotency-Key` is missing", content_type = "application/problem+json"),
-        (status = 409, description = "Not enough stock, the payment was refused, or a request with this key is still running",
+        (status = 409, description = "Not enough stock, the payment was refused, too much is open already, or a request with this key is still running",
             content_type = "application/problem+json"),
         (status = 422, description = "A field is not valid, or the key was used for another request",
             content_type = "application/problem+json"),

@@ -24,7 +24,7 @@ use crate::{
     },
     http::{ApiError, ApiState, Caller, MAX_NOTE, MAX_TOKEN, fingerprint, id_or_not_found, scope},
     item_input::Errors,
-    store::accept::{AcceptRequest, Acceptance, NewReservation},
+    store::accept::{AcceptRefusal, AcceptRequest, Acceptance, NewReservation},
 };
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +120,11 @@ async fn send(
         Acceptance::KnownKey(used) if used.fingerprint == fingerprint => Ok(Ok(used.reservation)),
         // The same form, filled differently: back in the browser and once more.
         Acceptance::KnownKey(_) => Ok(Err(Refused { key: "problem-sent", counts: None })),
-        Acceptance::Refused(_) => Err(Instead::NotFound),
+        Acceptance::Refused(AcceptRefusal::TooManyOpen { most, .. }) => {
+            Ok(Err(Refused { key: "problem-open", counts: Some(most.get()) }))
+        }
+        Acceptance::Refused(AcceptRefusal::UnknownItems(_) | AcceptRefusal::Price(_)) => {
+            Err(Instead::NotFound)
+        }
     }
 }

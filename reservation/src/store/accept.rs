@@ -1,7 +1,11 @@
 //! Accepting many requests in one transaction: keys, reservations, lines, payments, history and events,
 //! one statement each however many there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use haetae_base::{clock::Timestamp, sql::expect_rows};
 use sea_orm::{DatabaseTransaction, FromQueryResult};
@@ -84,6 +88,25 @@ pub enum AcceptRefusal {
     /// The prices do not add up.
     #[error("the prices of the items cannot be added: {0}")]
     Price(InvalidMoney),
+    /// With it the person would have more units open than anybody may.
+    #[error("{open} units are open and {wanted} more are wanted, of {most} at most")]
+    TooManyOpen {
+        /// The units in their reservations that are not confirmed yet.
+        open: u64,
+        /// The units of the request.
+        wanted: u64,
+        /// How many may be open.
+        most: NonZeroU32,
+    },
+}
+
+/// What holds for every request that is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptRules {
+    /// How long a worker leaves a reservation to the queue before it looks in SQL.
+    pub grace: Duration,
+    /// How many units a person may have in reservations that are not confirmed yet; `None`: any number.
+    pub max_open: Option<NonZeroU32>,
 }
 
 /// What is answered at once, if the client does not want to wait; it is kept with the key.
@@ -107,6 +130,9 @@ struct PriceRow {
 
 type Prices = HashMap<ItemId, Option<Money>>;
 
+/// A request that is good so far, with its place among the others.
+type Claim = (usize, Accepted, Option<AnswerNow>);
+
 impl Store {
     /// Writes the requests down in one transaction. The answers are in the order of the requests.
     ///
@@ -115,7 +141,7 @@ impl Store {
     pub async fn accept(
         &self,
         requests: Vec<AcceptRequest>,
-        grace: std::time::Duration,
+        rules: AcceptRules,
         now: Timestamp,
     ) -> Result<Vec<Acceptance>, StoreError> {
         let transaction = self.sql.begin_write().await?;
@@ -131,6 +157,9 @@ impl Store {
                 }
                 Err(refusal) => outcomes.push(Some(Acceptance::Refused(refusal))),
             }
+        }
+        if let Some(most) = rules.max_open {
+            good = self.within_bound(&transaction, good, most, &mut outcomes).await?;
         }
         let won = self.claim_keys(&transaction, &good, now).await?;
         let mut accepted = Vec::with_capacity(good.len());
@@ -152,13 +181,39 @@ impl Store {
             }
         }
         if !accepted.is_empty() {
-            self.insert_reservations(&transaction, &accepted, now.plus(grace)).await?;
+            self.insert_reservations(&transaction, &accepted, now.plus(rules.grace)).await?;
             self.insert_lines(&transaction, &accepted).await?;
             self.insert_payments(&transaction, &accepted).await?;
             self.insert_beginnings(&transaction, &accepted, now).await?;
         }
         transaction.commit().await?;
         Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// The requests that leave their person within the bound. To one that does not, whatever was done
+    /// with its key before is still the answer.
+    async fn within_bound(
+        &self,
+        transaction: &DatabaseTransaction,
+        good: Vec<Claim>,
+        most: NonZeroU32,
+        outcomes: &mut [Option<Acceptance>],
+    ) -> Result<Vec<Claim>, StoreError> {
+        let subjects = good.iter().map(|(_, new, _)| new.request.subject.as_str()).collect();
+        let mut open = self.open_units(transaction, subjects, most).await?;
+        let mut within = Vec::with_capacity(good.len());
+        for (place, new, answer) in good {
+            let Err(refusal) = open.take(&new.request) else {
+                within.push((place, new, answer));
+                continue;
+            };
+            let (subject, key) = (&new.request.subject, &new.request.key.key);
+            let used = self.find_key_on(transaction, subject, key).await?;
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = Some(used.map_or(Acceptance::Refused(refusal), Acceptance::KnownKey));
+            }
+        }
+        Ok(within)
     }
 
     async fn prices(
@@ -200,7 +255,7 @@ impl Store {
     async fn claim_keys(
         &self,
         transaction: &DatabaseTransaction,
-        good: &[(usize, Accepted, Option<AnswerNow>)],
+        good: &[Claim],
         now: Timestamp,
     ) -> Result<HashSet<String>, StoreError> {
         #[derive(Serialize)]

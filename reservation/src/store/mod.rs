@@ -15,6 +15,7 @@ pub mod reservations;
 pub mod search;
 
 mod mapping;
+mod open;
 mod table;
 
 use haetae_base::sql::{Sql, UnexpectedRows};

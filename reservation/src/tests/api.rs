@@ -1,11 +1,15 @@
 //! The API over HTTP, with everything behind it.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use futures::StreamExt;
 use serde_json::json;
 
-use super::stand::{CUSTOMER, OTHER, SELLER, Stand, basket, history, send};
+use super::{
+    bench::{Bench, POLICY, RULES, now, request},
+    stand::{CUSTOMER, OTHER, SELLER, Stand, basket, history, send},
+};
+use crate::store::accept::{AcceptRefusal, AcceptRequest, AcceptRules, Acceptance};
 
 #[tokio::test]
 async fn reserves_confirms_and_cancels() {
@@ -421,6 +425,102 @@ async fn the_description_names_every_path() {
         assert!(!description["components"]["schemas"][name].is_null(), "{name} is not described");
     }
     assert!(text.contains("Idempotency-Key") && text.contains("bearer"));
+}
+
+#[tokio::test]
+async fn a_person_has_so_many_units_open_at_a_time() {
+    for bench in Bench::each().await {
+        let mut stand = Stand::bounded(bench, POLICY, NonZeroU32::new(5)).await;
+        stand.work().await;
+        let item = stand.bench.item(100).await.to_string();
+        let first = stand.reserve_as(CUSTOMER, "key-first", &basket(&[(&item, 3)]), 20).await;
+        assert_eq!(first.status, 201, "{}", first.text);
+        let problem = stand.reserve(&basket(&[(&item, 3)]), 0).await.problem(409, "too-many-open");
+        assert_eq!(
+            (&problem["open"], &problem["wanted"], &problem["most"]),
+            (&json!(3), &json!(3), &json!(5))
+        );
+        // What is not decided yet counts as well.
+        assert_eq!(stand.reserve(&basket(&[(&item, 2)]), 0).await.status, 202);
+        stand.reserve(&basket(&[(&item, 1)]), 20).await.problem(409, "too-many-open");
+        let again = stand.reserve_as(CUSTOMER, "key-first", &basket(&[(&item, 3)]), 20).await;
+        assert_eq!((again.status, again.text), (201, first.text.clone()), "a repeated request");
+        let other = stand.reserve_as(OTHER, "key-other", &basket(&[(&item, 5)]), 20).await;
+        assert_eq!(other.status, 201, "everybody has a bound of their own: {}", other.text);
+        let page = stand.get(&format!("/inventory/{item}"), CUSTOMER).await.text;
+        let key = page.split("name=\"key\" value=\"").nth(1).expect("a form");
+        let key = key.split('"').next().expect("a key");
+        let form = [("item", item.as_str()), ("quantity", "1"), ("key", key)];
+        let page = send(stand.request("POST", "/reservations", CUSTOMER).form(&form)).await;
+        assert_eq!(page.status, 422);
+        assert!(page.text.contains("At most 5 units can wait"), "{}", page.text);
+        // What is confirmed is open no more.
+        let id = first.json()["id"].as_str().expect("an id").to_owned();
+        stand.post(&format!("/api/v1/reservations/{id}/confirm"), CUSTOMER, &json!({})).await;
+        stand.settled(&id, &["confirmed"]).await;
+        assert_eq!(stand.reserve(&basket(&[(&item, 3)]), 20).await.status, 201);
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_do_not_pass_the_bound() {
+    for bench in Bench::each().await {
+        let item = bench.item(1000).await;
+        let rules = AcceptRules { max_open: NonZeroU32::new(10), ..RULES };
+        let mut running = Vec::new();
+        // Each is a process of its own, with two requests in every commit.
+        for _ in 0..8 {
+            let store = bench.another().await;
+            running.push(tokio::spawn(async move {
+                let mut accepted = 0;
+                for _ in 0..4 {
+                    let new = || AcceptRequest { new: request(&[(item, 1)], None), answer: None };
+                    let outcomes = store.accept(vec![new(), new()], rules, now()).await;
+                    for outcome in outcomes.expect("a commit") {
+                        match outcome {
+                            Acceptance::Accepted(_) => accepted += 1,
+                            Acceptance::Refused(AcceptRefusal::TooManyOpen { .. }) => {}
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                }
+                accepted
+            }));
+        }
+        let mut accepted = 0;
+        for task in running {
+            accepted += task.await.expect("it ends");
+        }
+        assert_eq!(accepted, 10);
+    }
+}
+
+#[tokio::test]
+async fn a_person_follows_so_many_reservations_at_a_time() {
+    for stand in Stand::each().await {
+        let item = stand.bench.item(5).await.to_string();
+        let held = stand.reserve(&basket(&[(&item, 1)]), 20).await.json();
+        let path = format!("/api/v1/reservations/{}/events", held["id"].as_str().expect("an id"));
+        let mut open = Vec::new();
+        for _ in 0..32 {
+            let stream = stand.request("GET", &path, CUSTOMER).send().await.expect("a stream");
+            assert_eq!(stream.status(), 200);
+            open.push(stream);
+        }
+        let refused = stand.get(&path, CUSTOMER).await;
+        refused.problem(429, "too-many-streams");
+        assert_eq!(refused.header("retry-after"), "5");
+        drop(open);
+        for _ in 0..500 {
+            let stream = stand.request("GET", &path, CUSTOMER).send().await.expect("an answer");
+            if stream.status() == 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let again = stand.request("GET", &path, CUSTOMER).send().await.expect("a stream");
+        assert_eq!(again.status(), 200, "closed ones are given back");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use crate::{
     },
     store::{
         Store,
-        accept::{AcceptRequest, Acceptance, IdempotencyKey, NewReservation},
+        accept::{AcceptRequest, AcceptRules, Acceptance, IdempotencyKey, NewReservation},
         inventory::Description,
         migrations,
     },
@@ -42,6 +42,9 @@ pub(crate) const POLICY: Policy = Policy {
     attempts: 5,
     backoff: Duration::from_millis(10),
 };
+
+/// What requests are accepted by, where a test does not say otherwise.
+pub(crate) const RULES: AcceptRules = AcceptRules { grace: Duration::from_secs(1), max_open: None };
 
 pub(crate) fn now() -> Timestamp {
     SystemClock.now()
@@ -123,11 +126,7 @@ impl Bench {
         token: Option<&str>,
     ) -> ReservationId {
         let request = AcceptRequest { new: request(lines, token), answer: None };
-        let mut outcomes = self
-            .store
-            .accept(vec![request], Duration::from_secs(1), now())
-            .await
-            .expect("accepted");
+        let mut outcomes = self.store.accept(vec![request], RULES, now()).await.expect("accepted");
         match outcomes.pop() {
             Some(Acceptance::Accepted(accepted)) => accepted.request.id,
             other => panic!("{other:?}"),

@@ -17,7 +17,7 @@ use crate::{
     },
     saga::Charge,
     store::{
-        accept::{AcceptRequest, Acceptance},
+        accept::{AcceptRequest, AcceptRules, Acceptance},
         intent::Decider,
         inventory::{ItemPatch, WriteItemError},
     },
@@ -61,6 +61,9 @@ struct World<'a> {
     open: Vec<(Partition, Charge)>,
 }
 
+/// Nothing is left to a queue.
+const AT_ONCE: AcceptRules = AcceptRules { grace: Duration::ZERO, max_open: None };
+
 impl World<'_> {
     async fn run(&mut self, op: Op) {
         let store = &self.bench.store;
@@ -72,7 +75,7 @@ impl World<'_> {
                 let request =
                     AcceptRequest { new: request(&lines, pays.then_some("tok_ok")), answer: None };
                 let accepted =
-                    store.accept(vec![request], Duration::ZERO, self.now).await.expect("accepted");
+                    store.accept(vec![request], AT_ONCE, self.now).await.expect("accepted");
                 if let Some(Acceptance::Accepted(new)) = accepted.into_iter().next() {
                     self.ids.push(new.request.id);
                 }

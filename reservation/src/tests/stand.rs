@@ -2,6 +2,7 @@
 //! workers as the test wants.
 
 use std::{
+    num::NonZeroU32,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -177,13 +178,22 @@ impl Stand {
 
     /// An API without a worker.
     pub(crate) async fn on(bench: Bench, policy: Policy) -> Self {
+        Self::bounded(bench, policy, None).await
+    }
+
+    /// One that lets a person have so many units open.
+    pub(crate) async fn bounded(
+        bench: Bench,
+        policy: Policy,
+        max_open: Option<NonZeroU32>,
+    ) -> Self {
         let server = RedisServer::start();
         let redis = server.connect().await;
         let shutdown = Shutdown::new();
         let store = bench.another().await;
         let waiters = Waiters::default();
         let (bell, _) = Bell::start(redis.clone(), waiters.clone(), shutdown.clone());
-        let gathering = Gathering { batch: 64, linger: Duration::from_millis(1) };
+        let gathering = Gathering { batch: 64, linger: Duration::from_millis(1), max_open };
         let clock: Arc<dyn Clock> = clock();
         let (committer, _) = Committer::start(
             store.clone(),

@@ -52,6 +52,7 @@ reserve-note = Note
 reserve-submit = Reserve
 problem-quantity = Choose a whole number from 1 to { $count }.
 problem-note = A note has at most { $count } characters.
+problem-open = At most { $count } units can wait for your confirmation. Confirm or cancel a reservation first.
 problem-sent = This form was sent before. Please check it and send it again.
 
 mine-title = My reservations

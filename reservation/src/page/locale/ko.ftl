@@ -52,6 +52,7 @@ reserve-note = 메모
 reserve-submit = 예약하기
 problem-quantity = 1부터 { $count }까지의 수를 입력하세요.
 problem-note = 메모는 { $count }자까지 쓸 수 있습니다.
+problem-open = 확정하지 않은 예약은 모두 합해 { $count }개까지 가능합니다. 먼저 예약을 확정하거나 취소해 주세요.
 problem-sent = 이미 보낸 양식입니다. 확인하고 다시 보내 주세요.
 
 mine-title = 내 예약
