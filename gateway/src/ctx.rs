@@ -53,6 +53,8 @@ pub(crate) struct Ctx {
     pub(crate) is_event_stream: bool,
     /// When that token was last seen to be good.
     pub(crate) token_good_at: Timestamp,
+    /// Whether the next attempt takes no pooled connection: one of them had died.
+    pub(crate) fresh_connection: bool,
     /// Whose fault a failure is.
     pub(crate) blame: Blame,
     /// The answer to give when Pingora reports the failure.
@@ -79,6 +81,7 @@ impl Ctx {
             endpoint: None,
             is_event_stream: false,
             token_good_at: now,
+            fresh_connection: false,
             blame: Blame::Nobody,
             failure: None,
         }

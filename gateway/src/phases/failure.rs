@@ -39,7 +39,8 @@ pub(crate) fn connecting(gateway: &Gateway, ctx: &mut Ctx, mut error: Box<Error>
 }
 
 /// A connection broke after something was sent. Again only what may be sent twice, and only when the
-/// connection was an old one that the instance had just closed.
+/// connection was an old one that the instance had just closed. When it closed one, it may have closed all:
+/// the next attempt takes a new one, which is refused at once when nobody lives there any more.
 #[expect(clippy::unnecessary_box_returns, reason = "the form that Pingora asks for")]
 pub(crate) fn proxying(
     gateway: &Gateway,
@@ -51,10 +52,15 @@ pub(crate) fn proxying(
     let answered = session.response_written().is_some();
     let may_repeat =
         session.req_header().method.is_idempotent() && !session.retry_buffer_truncated();
-    if may_repeat && !answered {
-        error.retry.decide_reuse(reused);
-    } else {
-        error.set_retry(false);
+    let died = *error.esource() == ErrorSource::Upstream
+        && matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
+    let again = died && reused && may_repeat && !answered;
+    error.set_retry(again);
+    if again {
+        ctx.fresh_connection = true;
+        // The body passes once more from its beginning.
+        ctx.body_bytes = 0;
+        ctx.body_complete = false;
     }
     // An instance that still waits for the client's body owes no answer yet: whoever sends a body slowly
     // would shut the service for everybody. One that does not take what is sent is to blame all the same.
@@ -122,6 +128,7 @@ fn diagnose(error: &Error) -> Option<Problem> {
             "bad-gateway",
             "The service behind did not answer as it should",
         )
+        .retry_after(1)
     };
     Some(match (error.esource(), error.etype()) {
         (_, HTTPStatus(508)) => Problem::new(

@@ -28,7 +28,10 @@ pub(crate) fn run(gateway: &Gateway, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     if !ctx.tried.is_empty() {
         metrics::retried(pool.name());
     }
-    let peer = endpoint.peer(route.timeout);
+    let mut peer = endpoint.peer(route.timeout);
+    if ctx.fresh_connection {
+        pool.bypass_idle_connections(&mut peer);
+    }
     ctx.endpoint = Some(endpoint);
     Ok(peer)
 }

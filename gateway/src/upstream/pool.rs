@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub(crate) struct Pool {
     connect_timeout: Duration,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     next: AtomicUsize,
+    /// How many requests bypassed the idle connections.
+    bypasses: AtomicU64,
 }
 
 /// One instance of an upstream.
@@ -70,6 +72,7 @@ impl Pool {
             connect_timeout: *config.gateway.upstream_connect_timeout,
             endpoints: ArcSwap::default(),
             next: AtomicUsize::new(0),
+            bypasses: AtomicU64::new(0),
         };
         pool.resolve();
         pool
@@ -155,6 +158,13 @@ impl Pool {
             .take(count)
             .find(|endpoint| !tried.contains(&endpoint.address) && endpoint.breaker.admits(now))
             .map(Arc::clone)
+    }
+
+    /// Makes `peer` one that no idle connection belongs to, and that leaves none behind.
+    pub(crate) fn bypass_idle_connections(&self, peer: &mut HttpPeer) {
+        // All others are in group 0.
+        peer.group_key = self.bypasses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        peer.options.idle_timeout = Some(Duration::ZERO);
     }
 
     /// Whether [`Pool::pick`] might find another instance than those in `tried`.

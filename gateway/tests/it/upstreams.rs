@@ -177,6 +177,47 @@ async fn a_stale_connection_is_tried_again_for_what_may_be_repeated() {
     assert_eq!(tries, 2, "once on the old connection, once on a new one");
 }
 
+/// Leaves `count` idle connections to the upstream in the gateway's pool.
+async fn fill_pool(house: &House, count: usize) {
+    house.upstream.behave(Behaviour::Late);
+    let calls = (0..count).map(|_| client().get(house.url("/open/first")).send());
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.expect("answered").status(), 200);
+    }
+    let seen = house.upstream.requests();
+    let used: std::collections::HashSet<_> = seen.iter().map(|seen| seen.connection).collect();
+    assert_eq!(used.len(), count, "one connection each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_pooled_connections_are_stale_a_new_one_is_made() {
+    let house = house(Vec::new(), "5s").await;
+    fill_pool(&house, 5).await;
+    house.upstream.behave(Behaviour::CloseOld);
+    let before = house.upstream.requests().len();
+    let answer = client().get(house.url("/open/second")).send().await.expect("answered");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(house.upstream.requests().len(), before + 2, "an old one and a new one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_just_died_is_unavailable_and_not_a_bad_gateway() {
+    let house = house(Vec::new(), "5s").await;
+    fill_pool(&house, 5).await;
+    house.upstream.behave(Behaviour::Close);
+    house.upstream.refuse().await;
+    let post = client().post(house.url("/open/pay")).body("pay").send().await.expect("answered");
+    assert_eq!(post.status(), 502, "it may have arrived");
+    assert!(post.headers().contains_key("retry-after"));
+    let get = client().get(house.url("/open/second")).send().await.expect("answered");
+    assert_eq!(get.status(), 503);
+    assert!(get.headers().contains_key("retry-after"));
+    let seen = house.upstream.requests();
+    for (target, times) in [("/open/pay", 1), ("/open/second", 1)] {
+        assert_eq!(seen.iter().filter(|seen| seen.target() == target).count(), times, "{target}");
+    }
+}
+
 /// `count` clients that begin a body of 100 bytes and never go on; their answers.
 async fn begun_bodies(house: &House, count: usize) -> Vec<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

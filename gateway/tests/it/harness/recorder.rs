@@ -59,6 +59,8 @@ pub(crate) enum Behaviour {
     Hang,
     /// Closes the connection instead of answering.
     Close,
+    /// Closes a connection that was used before instead of answering, and answers on a new one.
+    CloseOld,
     /// Answers what is no HTTP.
     Junk,
     /// Answers with an event every 50 ms, without end.
@@ -83,6 +85,7 @@ struct State {
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
+    listening: tokio::task::AbortHandle,
 }
 
 impl Recorder {
@@ -92,17 +95,27 @@ impl Recorder {
 
     pub(crate) async fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("binds");
-        let recorder =
-            Self { address: listener.local_addr().expect("bound"), state: Arc::default() };
-        let state = Arc::clone(&recorder.state);
-        tokio::spawn(async move {
-            let connections = AtomicUsize::new(0);
-            while let Ok((stream, _)) = listener.accept().await {
-                let connection = connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, connection, Arc::clone(&state)));
+        let address = listener.local_addr().expect("bound");
+        let state = Arc::<Mutex<State>>::default();
+        let listening = tokio::spawn({
+            let state = Arc::clone(&state);
+            async move {
+                let connections = AtomicUsize::new(0);
+                while let Ok((stream, _)) = listener.accept().await {
+                    let connection = connections.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(serve(stream, connection, Arc::clone(&state)));
+                }
             }
         });
-        recorder
+        Self { address, state, listening: listening.abort_handle() }
+    }
+
+    /// New connections are refused from here on.
+    pub(crate) async fn refuse(&self) {
+        self.listening.abort();
+        while TcpStream::connect(self.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Every request so far, without health checks.
@@ -135,6 +148,7 @@ impl Recorder {
 
 async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>>) {
     let mut input = Vec::new();
+    let mut used = false;
     while let Some(request) = read_request(&mut stream, &mut input, connection, &state).await {
         let health = request.target() == "/healthz";
         let behaviour = {
@@ -149,12 +163,13 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
         let answer = match behaviour {
             Behaviour::Hang | Behaviour::Dead => return std::future::pending().await,
             Behaviour::Close => return,
+            Behaviour::CloseOld if used => return,
             Behaviour::Switch => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
                 Upgrade: websocket\r\n\r\n"
                 .to_owned(),
             Behaviour::Junk => "what?\r\n\r\n".to_owned(),
             Behaviour::Stream => return events(stream).await,
-            Behaviour::Answer | Behaviour::Late => {
+            Behaviour::Answer | Behaviour::Late | Behaviour::CloseOld => {
                 if behaviour == Behaviour::Late {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -170,6 +185,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
+        used = true;
     }
 }
 
