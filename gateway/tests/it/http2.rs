@@ -225,3 +225,29 @@ async fn http1_over_tls_has_the_same_door() {
     assert!(!answer.starts_with(b"HTTP/"), "{}", answer.escape_ascii());
     assert_eq!(house.upstream.requests().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_are_the_clients_fault() {
+    let house = House::with(|config| {
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        config.gateway.tls = Some(certificate(&config.data_dir));
+        config.gateway.request_timeout = "700ms".parse().expect("duration");
+    })
+    .await;
+    let mut sender = connect(&house).await;
+    let mut begun = Vec::new();
+    for _ in 0..6 {
+        sender = sender.ready().await.expect("ready");
+        let slow = request(Method::POST, "/open/slow");
+        let (answer, mut body) = sender.send_request(slow, false).expect("sent");
+        body.send_data(Bytes::from_static(b"{"), false).expect("sent");
+        begun.push((answer, body));
+    }
+    for (answer, _body) in begun {
+        assert_eq!(answer.await.expect("answered").status(), 408);
+    }
+    // Six in a row, and the service is asked as before.
+    let answer =
+        send(&mut sender, request(Method::GET, "/open/after"), &[]).await.expect("answered");
+    assert_eq!(answer.status(), 200);
+}
