@@ -32,8 +32,11 @@ pub(crate) fn load_beside(args: &SettingsArgs) -> Result<Arc<Config>> {
             config.data_dir.display()
         );
     }
-    if !public_url_given && let Some(instance) = Instance::read(&config.data_dir) {
-        config.public_url = instance.public_url;
+    if !public_url_given
+        && let Some(instance) = Instance::read(&config.data_dir)
+        && let Ok(public_url) = instance.public_url.parse()
+    {
+        config.public_url = public_url;
     }
     Ok(Arc::new(config))
 }

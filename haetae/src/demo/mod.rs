@@ -18,14 +18,14 @@ use haetae_config::Config;
 use haetae_reservation::import::{self, Format, Options, Progress};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::Url;
 
 use crate::{commands::inventory::connect, passwords, up::instance::write_private};
 
 /// What `DIR/demo.json` says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Accounts {
-    pub(crate) public_url: Url,
+    /// Without a slash at the end, so that a path can be appended as it stands.
+    pub(crate) public_url: String,
     pub(crate) users: Vec<User>,
     pub(crate) clients: Vec<ClientAccount>,
 }
@@ -74,7 +74,7 @@ pub(crate) async fn fill(config: &Arc<Config>) -> Result<Accounts> {
         invent(config)
     };
     // The file comes first: whatever follows is made of it, so that no password is ever lost.
-    accounts.public_url = config.public_url.clone();
+    accounts.public_url = config.public_origin();
     write(config, &accounts)?;
     if !manage.is_demo().await? {
         manage.mark_as_demo().await?;
@@ -101,7 +101,7 @@ fn invent(config: &Config) -> Accounts {
         scopes: owned(client.scopes),
     });
     Accounts {
-        public_url: config.public_url.clone(),
+        public_url: config.public_origin(),
         users: vec![user("demo", &[]), user("guest", &[]), user("admin", &["admin"])],
         clients: clients.collect(),
     }

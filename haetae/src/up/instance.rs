@@ -20,7 +20,8 @@ pub(crate) struct Instance {
     /// The process of `haetae up`.
     pub(crate) pid: u32,
     pub(crate) version: String,
-    pub(crate) public_url: Url,
+    /// Without a slash at the end, so that a path can be appended as it stands.
+    pub(crate) public_url: String,
     pub(crate) roles: BTreeMap<String, RunningRole>,
     /// The process of the private Redis.
     pub(crate) redis_pid: Option<u32>,

@@ -226,7 +226,7 @@ impl Supervisor {
         Instance {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            public_url: config.public_url.clone(),
+            public_url: config.public_origin(),
             roles: roles.collect(),
             redis_pid: redis.and_then(|(_, line)| line.server_pid),
             redis_socket: redis.map(|_| config.redis_socket()),
