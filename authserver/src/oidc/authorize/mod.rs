@@ -229,6 +229,13 @@ async fn authorize(
     };
     match step(state, &mut visit, &request, earlier.as_ref()).await {
         Ok(response) => response,
+        // The person can try again in a moment, which an application that was told so cannot do for them.
+        // With `prompt=none` nobody looks: the client is told (RFC 6749 4.1.2.1).
+        Err(error)
+            if error.code == Code::TemporarilyUnavailable && !request.asks_for(Prompt::None) =>
+        {
+            pages::error(visit, &pages::Fault::Unavailable)
+        }
         Err(error) => request.answer(state).error(&error),
     }
 }

@@ -20,7 +20,11 @@ async fn without_redis_keys_and_discovery_go_on_and_the_rest_says_so() {
     // A service needs neither Redis nor SQL.
     let grant = [("grant_type", "client_credentials")];
     world.call("/oauth2/token", &grant, Some(("service", SECRET))).await.tokens();
+    // A person gets a page to try again from; a client that asks without a person gets its error.
     let got = world.browser.get(&World::request(&[])).await;
+    assert_eq!(got.status, 503);
+    assert_eq!(got.fields["retry-after"], "5");
+    let got = world.browser.get(&World::request(&[("prompt", "none")])).await;
     assert_eq!(super::answer_of(&got)["error"], "temporarily_unavailable");
 }
 
