@@ -200,6 +200,12 @@ async fn without_the_authserver_live_tokens_are_served() {
 async fn without_the_reservation_service_logins_work() {
     let shop = Shop::open(Options::default()).await;
     let away = Away::take(&shop.stack, Role::Reservation);
+    // A signal takes a moment: until then the dying process still takes requests, and cuts them off.
+    let listen = shop.stack.process(Role::Reservation).listen.expect("the API listens");
+    wait::until_true("the service is gone", Duration::from_secs(10), async || {
+        tokio::net::TcpStream::connect(listen).await.is_err()
+    })
+    .await;
     let start = Instant::now();
     for _ in 0..10 {
         let page = shop.customer.get("reservations").await;
