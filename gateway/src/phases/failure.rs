@@ -10,6 +10,7 @@ use pingora::{
         ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error,
         HTTPStatus, InvalidHTTPHeader, ReadError, ReadTimedout, WriteError, WriteTimedout,
     },
+    http::RequestHeader,
     proxy::{FailToProxy, Session},
 };
 
@@ -68,6 +69,9 @@ pub(crate) fn proxying(
     if !owes_an_answer && !answered && *error.etype() == ReadTimedout {
         ctx.failure = Some(Refusal::BodyTooSlow.problem());
     }
+    if died && !answered && !again && client_may_repeat(session.req_header()) {
+        ctx.failure = Some(Problem::unavailable(1));
+    }
     if *error.esource() == ErrorSource::Upstream
         && owes_an_answer
         && !error.retry()
@@ -80,6 +84,13 @@ pub(crate) fn proxying(
         }
     }
     error
+}
+
+/// Whether a request that was cut off before an answer is for the client to send once more. Then the service
+/// is away for the moment (503); else nobody can tell whether it was done (502, RFC 9110 9.2.2). We send
+/// nothing again on the strength of an `Idempotency-Key`: not every service behind need know it.
+fn client_may_repeat(request: &RequestHeader) -> bool {
+    request.method.is_idempotent() || request.headers.contains_key("idempotency-key")
 }
 
 /// Answers for a request that failed.

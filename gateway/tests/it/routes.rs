@@ -157,7 +157,7 @@ async fn a_person_gets_a_page_and_a_program_a_problem() {
     assert_eq!(style.headers()["content-type"], "text/css; charset=utf-8");
     house.upstream.behave(crate::harness::Behaviour::Close);
     let broken = navigate("/open/x").send().await.expect("answered");
-    assert_eq!(broken.status(), 502);
+    assert_eq!(broken.status(), 503);
     assert_eq!(broken.headers()["content-type"], "text/html; charset=utf-8");
     let script = client().get(house.url("/nothing")).header("sec-fetch-mode", "cors");
     let script = script.header("accept", "text/html").send().await.expect("answered");

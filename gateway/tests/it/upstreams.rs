@@ -171,10 +171,31 @@ async fn a_stale_connection_is_tried_again_for_what_may_be_repeated() {
     // The pooled connection is good until it is used.
     house.upstream.behave(Behaviour::Close);
     let second = client().get(house.url("/open/second")).send().await.expect("answered");
-    assert_eq!(second.status(), 502);
+    assert_eq!(second.status(), 503);
     let seen = house.upstream.requests();
     let tries = seen.iter().filter(|request| request.target() == "/open/second").count();
     assert_eq!(tries, 2, "once on the old connection, once on a new one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_cut_off_says_whether_it_may_be_sent_again() {
+    for (method, key, status) in [
+        (reqwest::Method::GET, None, 503),
+        (reqwest::Method::DELETE, None, 503),
+        (reqwest::Method::POST, Some("k1"), 503),
+        (reqwest::Method::POST, None, 502),
+    ] {
+        let house = house(Vec::new(), "2s").await;
+        house.upstream.behave(Behaviour::Close);
+        let mut request = client().request(method, house.url("/open/x"));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await.expect("answered");
+        assert_eq!(answer.status(), status, "{answer:?}");
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        assert_eq!(house.upstream.requests().len(), 1, "never sent twice on a new connection");
+    }
 }
 
 /// Leaves `count` idle connections to the upstream in the gateway's pool.
