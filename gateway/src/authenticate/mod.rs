@@ -163,9 +163,12 @@ pub(crate) fn sign_in_first(gateway: &Gateway) -> Denied {
     Denied::SignIn { acr: None, max_age: None, otherwise: Box::new(problem) }
 }
 
-/// A token cannot be trusted while it is unknown whether it was revoked, unless the route says so.
+/// A token cannot be trusted while it is unknown whether it was revoked, unless the route says so and there
+/// is at least an older copy of the denylist.
 fn refuse_while_blind(gateway: &Gateway, routed: &Routed) -> Result<(), Denied> {
-    if routed.route().when_stale == WhenStale::Allow || gateway.denylist.is_fresh() {
+    let denylist = &gateway.denylist;
+    let lenient = routed.route().when_stale == WhenStale::Allow && denylist.has_loaded();
+    if denylist.is_fresh() || lenient {
         return Ok(());
     }
     metrics::authenticated("any", "denylist_stale");

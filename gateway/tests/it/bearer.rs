@@ -254,6 +254,10 @@ async fn a_blind_gateway_does_what_the_route_says() {
     .await;
     let token = house.tokens.access();
     assert_eq!(get(&house, "/api/v1/things", &token).await.status(), 200);
+    let mut jti = String::new();
+    let revoked = house.tokens.access_with(|claims| jti.clone_from(&claims.jti));
+    house.denylist.revoke(Kind::Jti, &jti).await;
+    becomes(&house, "/api/v1/lenient", &revoked, 401).await;
     house.redis.freeze();
     let refused = becomes(&house, "/api/v1/things", &token, 503).await;
     let seconds: u64 =
@@ -261,6 +265,8 @@ async fn a_blind_gateway_does_what_the_route_says() {
     assert!(seconds >= 1);
     assert_eq!(problem(refused).await["type"], "urn:haetae:problem:temporarily-unavailable");
     assert_eq!(get(&house, "/api/v1/lenient", &token).await.status(), 200);
+    // What the old copy knew, it knows.
+    assert_eq!(get(&house, "/api/v1/lenient", &revoked).await.status(), 401);
     // A bad token is a bad token all the same, and without one nothing has to be known.
     assert_eq!(get(&house, "/api/v1/things", "a.b.c").await.status(), 401);
     assert_eq!(send(client().get(house.url("/"))).await.status(), 200);
@@ -270,6 +276,21 @@ async fn a_blind_gateway_does_what_the_route_says() {
     assert!(house.metrics().await.contains("haetae_denylist_stale 1"));
     house.redis.thaw();
     becomes(&house, "/api/v1/things", &token, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_never_saw_the_denylist_trusts_no_token_on_any_route() {
+    let house = House::unfilled().await;
+    let token = house.tokens.access();
+    for path in ["/api/v1/lenient", "/api/v1/things"] {
+        let refused = becomes(&house, path, &token, 503).await;
+        assert!(refused.headers().contains_key("retry-after"));
+        let detail = problem(refused).await["detail"].to_string();
+        assert!(detail.contains("revoked"), "{path}: {detail}");
+    }
+    assert_eq!(send(client().get(house.url("/"))).await.status(), 200);
+    house.denylist.fill().await;
+    becomes(&house, "/api/v1/lenient", &token, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,8 @@ struct Shared {
     whole: watch::Sender<bool>,
     /// The same, for the path of requests.
     is_whole: AtomicBool,
+    /// Whether it ever had.
+    has_loaded: AtomicBool,
     /// When Redis was last heard from, in ms; `NEVER` before that.
     heard: AtomicI64,
     epoch: Mutex<Option<String>>,
@@ -80,6 +82,7 @@ impl DenylistReplica {
             table: Table::new(),
             whole: watch::Sender::new(false),
             is_whole: AtomicBool::new(false),
+            has_loaded: AtomicBool::new(false),
             heard: AtomicI64::new(NEVER),
             epoch: Mutex::new(None),
         });
@@ -95,6 +98,12 @@ impl DenylistReplica {
     /// maximal staleness ago. Costs one look at the clock.
     pub fn is_fresh(&self) -> bool {
         self.shared.is_fresh()
+    }
+
+    /// Whether the copy was ever whole. A stale copy still refuses everything that it knew; one that never
+    /// was loaded knows nothing, and no route may ask for it to be trusted.
+    pub fn has_loaded(&self) -> bool {
+        self.shared.has_loaded.load(Ordering::Acquire)
     }
 
     /// Ends when the copy has been loaded.
@@ -159,6 +168,7 @@ impl Shared {
     }
 
     fn set_whole(&self, whole: bool) {
+        self.has_loaded.fetch_or(whole, Ordering::AcqRel);
         self.is_whole.store(whole, Ordering::Release);
         self.whole.send_if_modified(|was| std::mem::replace(was, whole) != whole);
     }

@@ -20,15 +20,18 @@ use haetae_session::denylist::{DenylistWriter, Entry, Kind, LogError, Recorded, 
 pub(crate) struct Denylist(Arc<DenylistWriter>);
 
 impl Denylist {
-    /// Fills the stream, so that gateways trust it.
-    pub(crate) async fn fill(url: String) -> Self {
+    /// Connects. Until the stream is [filled](Self::fill) no gateway trusts it.
+    pub(crate) async fn connect(url: String) -> Self {
         let redis = Redis::connect(&url.into(), Duration::from_secs(1)).await.expect("connects");
         let clock = Arc::new(SystemClock);
         let log = Arc::new(Forgetful(AtomicI64::new(1)));
         let writer = DenylistWriter::connect(redis, log, Duration::from_mins(5), clock).await;
-        let writer = writer.expect("connects");
-        writer.maintain().await.expect("filled");
-        Self(writer)
+        Self(writer.expect("connects"))
+    }
+
+    /// Fills the stream.
+    pub(crate) async fn fill(&self) {
+        self.0.maintain().await.expect("filled");
     }
 
     /// Revokes every token of `value` that was issued until now.

@@ -127,12 +127,24 @@ impl House {
 
     /// The same, not yet waited for.
     pub(crate) async fn unready(change: impl FnOnce(&mut Config)) -> Self {
+        let redis = TestRedis::start();
+        let denylist = Denylist::connect(redis.url()).await;
+        denylist.fill().await;
+        Self::on(redis, denylist, change).await
+    }
+
+    /// A gateway in whose Redis nobody has filled the denylist.
+    pub(crate) async fn unfilled() -> Self {
+        let redis = TestRedis::start();
+        let denylist = Denylist::connect(redis.url()).await;
+        Self::on(redis, denylist, |_| {}).await
+    }
+
+    async fn on(redis: TestRedis, denylist: Denylist, change: impl FnOnce(&mut Config)) -> Self {
         if let Some(level) = option_env!("HAETAE_TEST_LOG") {
             log::start(log::Format::Text, level).expect("a level");
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let redis = TestRedis::start();
-        let denylist = Denylist::fill(redis.url()).await;
         let tokens = Arc::new(Tokens::new());
         let upstream = Recorder::start().await;
         let authserver = Authserver::start(Arc::clone(&tokens)).await;
