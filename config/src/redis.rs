@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, SecretSource};
+use crate::{Duration, SecretSource, Size};
 
 /// Redis, which all roles share.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -14,4 +14,7 @@ pub struct Redis {
     pub url: Option<SecretSource>,
     /// How long a command may take.
     pub timeout: Duration,
+    /// What the private Redis of `haetae up` may hold in memory. When that is full it refuses to write
+    /// (sign-ins wait) rather than forget sessions and revocations.
+    pub private_max_memory: Size,
 }

@@ -13,6 +13,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
 
 use self::cli::Cli;
 
@@ -21,6 +22,8 @@ use self::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Whatever is written, databases and logs included, and by children too, is for its owner only.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let Cli { settings, command } = Cli::parse();
     match commands::run(command, &settings) {
         Ok(()) => ExitCode::SUCCESS,

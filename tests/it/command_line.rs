@@ -180,6 +180,21 @@ async fn guards_what_is_there() {
     for name in ["demo.json", "master.key", "instance.json"] {
         assert_eq!(mode(name), 0o600, "{name}");
     }
+    // And whatever else there is: databases with their journals, logs, the files of Redis.
+    let mut folders = vec![stack.data_dir()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let about = entry.metadata().unwrap();
+            let mode = about.permissions().mode() & 0o077;
+            assert_eq!(mode, 0, "others may use {}", entry.path().display());
+            files += 1;
+            if about.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    assert!(files > 12, "{files} files");
     // A second `up` on the same folder.
     let second = stack.cli(&["up"]).await.refused();
     assert!(

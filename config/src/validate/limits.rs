@@ -48,6 +48,8 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     let batch = as_u64(config.reservation.accept_batch);
     findings.in_range("reservation.accept_batch", batch, 1..=10_000);
     findings.in_range("worker.batch", as_u64(config.worker.batch), 1..=10_000);
+    let memory = config.redis.private_max_memory.bytes();
+    findings.in_range("redis.private_max_memory", memory, 64 << 20..=1 << 40);
     let connections = config.database.max_connections.into();
     findings.in_range("database.max_connections", connections, 2..=1000);
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, shutdown: Shutdown) -> Result<()> {
         .create(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
 
-    let mut server = start(&socket, &folder)?;
+    let mut server = start(config, &socket, &folder)?;
     let pid = server.id().unwrap_or_default();
     select! {
         ready = wait_until_ready(config) => ready?,
@@ -63,7 +63,7 @@ pub(crate) async fn run(config: &Config, shutdown: Shutdown) -> Result<()> {
     }
 }
 
-fn start(socket: &Path, folder: &Path) -> Result<Child> {
+fn start(config: &Config, socket: &Path, folder: &Path) -> Result<Child> {
     Command::new("redis-server")
         .args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"])
         .arg(socket)
@@ -72,6 +72,9 @@ fn start(socket: &Path, folder: &Path) -> Result<Child> {
         // Every write is in the file before the next event loop turn, so that it outlives the process;
         // the disk gets it within a second. What must outlive a power cut is in SQL.
         .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
+        // A flood of sign-ins that nobody finishes must not take the whole machine.
+        .arg("--maxmemory")
+        .arg(config.redis.private_max_memory.bytes().to_string())
         .args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "notice"])
         .stdin(Stdio::null())
         .stdout(io::stderr())
