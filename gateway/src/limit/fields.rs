@@ -48,12 +48,19 @@ impl Fields {
     }
 }
 
-/// The value of `RateLimit-Policy` for the limits of a route. `None` when there are none.
+/// The value of `RateLimit-Policy` for the limits of a route. `None` when there are none. `burst`, a parameter of
+/// our own as the draft allows, is how many may come at once when that is less than the quota: `r` of the other
+/// field counts down from it.
 pub(crate) fn policy<'a>(limits: impl Iterator<Item = &'a Limit>) -> Option<HeaderValue> {
     let items: Vec<String> = limits
         .map(|limit| {
             let (rate, name) = (limit.rate(), limit.name());
-            format!("\"{name}\";q={};w={}", rate.quota(), rate.window_seconds())
+            let burst = if rate.burst() == rate.quota() {
+                String::new()
+            } else {
+                format!(";burst={}", rate.burst())
+            };
+            format!("\"{name}\";q={};w={}{burst}", rate.quota(), rate.window_seconds())
         })
         .collect();
     if items.is_empty() { None } else { HeaderValue::try_from(items.join(", ")).ok() }
@@ -67,22 +74,22 @@ mod tests {
 
     use super::*;
 
-    fn limit(name: &str, quota: u32) -> Arc<Limit> {
+    fn limit(name: &str, quota: u32, burst: Option<u32>) -> Arc<Limit> {
         Limit::new(&Setting {
             name: name.to_owned(),
             key: LimitKey::Address,
             quota,
             window: haetae_config::Duration::from_millis(60_000),
-            burst: None,
+            burst,
         })
         .expect("limit")
     }
 
     #[test]
     fn both_fields_have_the_form_of_the_draft() {
-        let limits = [limit("public", 100), limit("daily", 5)];
+        let limits = [limit("public", 100, Some(20)), limit("daily", 5, None)];
         let policies = policy(limits.iter().map(AsRef::as_ref)).expect("policies");
-        assert_eq!(policies, "\"public\";q=100;w=60, \"daily\";q=5;w=60");
+        assert_eq!(policies, "\"public\";q=100;w=60;burst=20, \"daily\";q=5;w=60");
         let mut fields = Fields::default();
         assert_eq!(fields.state(limits.iter().map(AsRef::as_ref)), None);
         fields.note(1, Verdict { admitted: false, remaining: 0, seconds: 12 });

@@ -57,6 +57,11 @@ impl Rate {
         self.quota
     }
 
+    /// How many may come at once.
+    pub(crate) const fn burst(&self) -> u32 {
+        self.burst
+    }
+
     /// The window in whole seconds, at least one.
     pub(crate) const fn window_seconds(&self) -> u64 {
         let seconds = self.window_millis / 1000;

@@ -36,7 +36,7 @@ async fn an_address_has_its_burst() {
     for left in (0..5).rev() {
         let answer = from("192.0.2.1").send().await.expect("answered");
         assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["ratelimit-policy"], "\"public\";q=100;w=3600");
+        assert_eq!(answer.headers()["ratelimit-policy"], "\"public\";q=100;w=3600;burst=5");
         let state = answer.headers()["ratelimit"].to_str().expect("text").to_owned();
         assert!(state.starts_with(&format!("\"public\";r={left};t=")), "{state}");
     }
