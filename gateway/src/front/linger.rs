@@ -10,8 +10,9 @@ use super::connection::Transport;
 
 /// How long the client may take to notice.
 const LONGEST: Duration = Duration::from_secs(2);
-/// How much of what it sends is thrown away before it is cut off.
-const MOST: usize = 512 * 1024;
+/// How much of what it sends is thrown away before it is cut off: many clients look for an answer only when
+/// they have sent everything, and their people would see a broken pipe where a 413 was given.
+const MOST: usize = 256 << 20;
 
 /// Sends `output`, closes the sending side, and reads the rest away in the background.
 pub(super) fn spawn(transport: Transport, output: BytesMut) {
