@@ -61,8 +61,6 @@ struct Form {
     password: Typed,
     #[serde(default)]
     password_again: Typed,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// What is wrong, by field: the key of the text.
@@ -185,20 +183,13 @@ fn min_length(state: &AppState) -> usize {
 
 async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form }: Posted<Form>,
 ) -> Response {
-    let result = register(&state, &mut visit, posted).await;
+    let result = register(&state, &mut visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn register(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn register(state: &AppState, visit: &mut Visit, form: Form) -> Result<Response, Instead> {
     let (way, pending) = open(state, visit).await?;
     let wanted = match check(&form, min_length(state)) {
         Ok(wanted) => wanted,
@@ -382,7 +373,6 @@ mod tests {
             email: String::new(),
             password: password(),
             password_again: password(),
-            csrf: String::new(),
         }
     }
 

@@ -16,27 +16,18 @@ use crate::{
 pub(super) struct Form {
     #[serde(default)]
     client_id: String,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// `POST /account/applications/revoke`.
 pub(super) async fn revoke(
     State(state): State<AppState>,
-    visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { visit, form }: Posted<Form>,
 ) -> Response {
-    let result = take_back(&state, &visit, posted).await;
+    let result = take_back(&state, &visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn take_back(
-    state: &AppState,
-    visit: &Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn take_back(state: &AppState, visit: &Visit, form: Form) -> Result<Response, Instead> {
     let account = person(state, visit).await?.account;
     // The consent first: from then on nothing new is given out, not for a code that is on its way either
     // (`oidc::token` looks at the consent after it began a family). The rest is done whether or not it was

@@ -42,8 +42,6 @@ pub(super) struct Form {
     new_password: Typed,
     #[serde(default)]
     new_password_again: Typed,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// What is wrong, by field: the key of the text.
@@ -103,20 +101,13 @@ fn password_page(
 /// `POST /account/password`.
 pub(super) async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form }: Posted<Form>,
 ) -> Response {
-    let result = change(&state, &mut visit, posted).await;
+    let result = change(&state, &mut visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn change(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn change(state: &AppState, visit: &mut Visit, form: Form) -> Result<Response, Instead> {
     let person = recently(state, visit).await?;
     let account = &person.account;
     if !is_current(state, visit, account, &form.password).await? {

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use haetae_base::secret::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::recently;
 use crate::{
@@ -55,13 +55,6 @@ pub(super) fn show_once(
     visit.respond(StatusCode::OK, &page, &template)
 }
 
-/// What the form posts.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Form {
-    #[serde(default)]
-    csrf: String,
-}
-
 /// `GET /account/recovery-codes`.
 pub(super) async fn show(State(state): State<AppState>, mut visit: Visit) -> Response {
     let result = async {
@@ -98,20 +91,13 @@ async fn protected(state: &AppState, account: &Account) -> Result<(), Instead> {
 /// `POST /account/recovery-codes`.
 pub(super) async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form: IgnoredAny }: Posted<IgnoredAny>,
 ) -> Response {
-    let result = renew(&state, &mut visit, posted).await;
+    let result = renew(&state, &mut visit).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn renew(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn renew(state: &AppState, visit: &mut Visit) -> Result<Response, Instead> {
     let person = recently(state, visit).await?;
     let account = &person.account;
     protected(state, account).await?;

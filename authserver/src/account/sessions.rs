@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use haetae_session::{SessionId, sso::SsoSession};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{back, person};
 use crate::{
@@ -19,17 +19,14 @@ use crate::{
 pub(super) struct Form {
     #[serde(default)]
     sid: String,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// `POST /account/sessions/end`.
 pub(super) async fn end(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form }: Posted<Form>,
 ) -> Response {
-    match end_one(&state, &mut visit, posted).await {
+    match end_one(&state, &mut visit, form).await {
         Ok(Some(response)) => response,
         Ok(None) => signed_out(visit, &[]),
         Err(instead) => instead.into_response(visit),
@@ -40,10 +37,8 @@ pub(super) async fn end(
 async fn end_one(
     state: &AppState,
     visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
+    form: Form,
 ) -> Result<Option<Response>, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
     let person = person(state, visit).await?;
     // Only a session of one's own: another id ends nothing, and is not told apart from a session that is
     // over.
@@ -108,22 +103,15 @@ pub(super) async fn show_everywhere(State(state): State<AppState>, mut visit: Vi
 /// `POST /account/sign-out-everywhere`.
 pub(super) async fn sign_out_everywhere(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form: IgnoredAny }: Posted<IgnoredAny>,
 ) -> Response {
-    match everywhere(&state, &mut visit, posted).await {
+    match everywhere(&state, &mut visit).await {
         Ok(()) => signed_out(visit, &[]),
         Err(instead) => instead.into_response(visit),
     }
 }
 
-async fn everywhere(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<(), Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn everywhere(state: &AppState, visit: &mut Visit) -> Result<(), Instead> {
     let person = person(state, visit).await?;
     end_all_sessions(state, &visit.context, person.account.id).await?;
     visit.jar = state.cookies.remove(visit.jar.clone(), Name::Sso);

@@ -46,8 +46,6 @@ struct TwoStepPage<'a> {
 pub(super) struct Form {
     #[serde(default)]
     code: Typed,
-    #[serde(default)]
-    csrf: String,
     /// `refuse`: back to the application that asks, without.
     #[serde(default)]
     decision: String,
@@ -133,20 +131,13 @@ fn enrolment_page(
 /// `POST /account/two-step`.
 pub(super) async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form }: Posted<Form>,
 ) -> Response {
-    let result = confirm(&state, &mut visit, posted).await;
+    let result = confirm(&state, &mut visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn confirm(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn confirm(state: &AppState, visit: &mut Visit, form: Form) -> Result<Response, Instead> {
     let person = recently(state, visit).await?;
     let account = &person.account;
     let way = Way::of(visit);
@@ -231,20 +222,13 @@ fn off_page(visit: &mut Visit, failed: bool) -> Response {
 /// `POST /account/two-step/off`.
 pub(super) async fn submit_off(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Form>, Instead>,
+    Posted { mut visit, form }: Posted<Form>,
 ) -> Response {
-    let result = turn_off(&state, &mut visit, posted).await;
+    let result = turn_off(&state, &mut visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn turn_off(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Form>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn turn_off(state: &AppState, visit: &mut Visit, form: Form) -> Result<Response, Instead> {
     let person = recently(state, visit).await?;
     let account = &person.account;
     let factor = enabled(state, account).await?;

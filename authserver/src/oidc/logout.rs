@@ -106,8 +106,6 @@ async fn sign_out(state: &AppState, visit: Visit, params: &Params) -> Response {
 #[derive(Deserialize)]
 pub(super) struct Confirmed {
     #[serde(default)]
-    csrf: String,
-    #[serde(default)]
     client_id: String,
     #[serde(default)]
     destination: String,
@@ -118,12 +116,8 @@ pub(super) struct Confirmed {
 /// The person said yes.
 pub(super) async fn confirm(
     State(state): State<AppState>,
-    visit: Visit,
-    Posted(form): Posted<Confirmed>,
+    Posted { visit, form }: Posted<Confirmed>,
 ) -> Response {
-    if let Err(instead) = visit.check_form(&form.csrf) {
-        return instead.into_response(visit);
-    }
     let ui_locales: Vec<String> =
         form.ui_locales.split_ascii_whitespace().map(str::to_owned).collect();
     // The form passed through the browser: where it leads is checked again.

@@ -98,27 +98,18 @@ fn host_of(registered: &[RedirectUri]) -> Option<String> {
 #[derive(Debug, Deserialize)]
 struct Answer {
     #[serde(default)]
-    csrf: String,
-    #[serde(default)]
     decision: String,
 }
 
 async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Answer>, Instead>,
+    Posted { mut visit, form }: Posted<Answer>,
 ) -> Response {
-    let result = answer(&state, &mut visit, posted).await;
+    let result = answer(&state, &mut visit, form).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
-async fn answer(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Answer>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn answer(state: &AppState, visit: &mut Visit, form: Answer) -> Result<Response, Instead> {
     let way = Way::of(visit);
     let Some(pending) = way.pending(state, visit).await? else {
         return Err(Instead::Redirect("/account".to_owned()));

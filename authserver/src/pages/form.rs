@@ -7,16 +7,19 @@
 use std::{fmt, sync::Arc};
 
 use axum::{
-    Form,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, RawForm, Request},
     http::{HeaderMap, header},
+    response::Response,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use haetae_base::secret::{SecretHash, SecretString, constant_time_eq};
 use haetae_keys::seal::SealingKey;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::instead::{Fault, Instead};
+use super::{
+    instead::{Fault, Instead},
+    visit::Visit,
+};
 use crate::state::AppState;
 
 /// What the token is sealed for.
@@ -64,18 +67,42 @@ pub(super) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     }
 }
 
-/// What a form posted.
-pub(crate) struct Posted<T>(pub(crate) T);
+/// A form that was posted from a page of ours in this browser, and the visit that it belongs to. There is no
+/// other way to a form's fields: whatever was posted from elsewhere is answered before a handler sees it.
+#[derive(Debug)]
+pub(crate) struct Posted<T> {
+    /// The visit, for the answer.
+    pub(crate) visit: Visit,
+    /// The fields, without the token.
+    pub(crate) form: T,
+}
+
+/// The token that every form carries.
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    csrf: String,
+}
 
 impl<T: DeserializeOwned> FromRequest<AppState> for Posted<T> {
-    type Rejection = Instead;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Instead> {
-        let Form(form) = Form::<T>::from_request(request, state)
-            .await
-            .map_err(|_| Instead::Fault(Fault::Forbidden))?;
-        Ok(Self(form))
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(visit) = Visit::from_request_parts(&mut parts, state).await;
+        match read(&visit, Request::from_parts(parts, body)).await {
+            Ok(form) => Ok(Self { visit, form }),
+            Err(instead) => Err(instead.into_response(visit)),
+        }
     }
+}
+
+async fn read<T: DeserializeOwned>(visit: &Visit, request: Request) -> Result<T, Instead> {
+    let no_form = || Instead::Fault(Fault::Forbidden);
+    let RawForm(bytes) = RawForm::from_request(request, &()).await.map_err(|_| no_form())?;
+    let token: Token = serde_urlencoded::from_bytes(&bytes).map_err(|_| no_form())?;
+    visit.check_form(&token.csrf)?;
+    serde_urlencoded::from_bytes(&bytes).map_err(|_| no_form())
 }
 
 /// A secret that a person typed: not printed, wiped after use. Missing is the same as empty.

@@ -27,7 +27,7 @@ pub(crate) struct Confirm<'a> {
 }
 
 /// Asks whether to sign out (OIDC RP-Initiated Logout 2). The form posts to `action` with `csrf` and the
-/// `hidden` fields; the handler checks it with [`Visit::check_form`]. `name` is who is signed in, `client`
+/// `hidden` fields; the handler takes it as [`Posted`](super::Posted). `name` is who is signed in, `client`
 /// who asks for it, if it is known.
 pub(crate) fn confirm_logout(
     mut visit: Visit,

@@ -143,7 +143,7 @@ impl Visit {
     ///
     /// # Errors
     /// [`Instead`] an error page of status 403.
-    pub(crate) fn check_form(&self, token: &str) -> Result<(), Instead> {
+    pub(super) fn check_form(&self, token: &str) -> Result<(), Instead> {
         if !is_same_origin(&self.headers, &self.origin) {
             return Err(Fault::Forbidden.into());
         }

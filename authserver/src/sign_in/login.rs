@@ -45,8 +45,6 @@ pub(super) struct Login {
     username: String,
     #[serde(default)]
     password: Typed,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// What the page says about the attempt before.
@@ -148,22 +146,15 @@ async fn login_page(
 /// `POST /login`.
 pub(super) async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Login>, Instead>,
+    Posted { mut visit, form }: Posted<Login>,
 ) -> Response {
-    match sign_in(&state, &mut visit, posted).await {
+    match sign_in(&state, &mut visit, form).await {
         Ok(response) => response,
         Err(instead) => instead.into_response(visit),
     }
 }
 
-async fn sign_in(
-    state: &AppState,
-    visit: &mut Visit,
-    posted: Result<Posted<Login>, Instead>,
-) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
+async fn sign_in(state: &AppState, visit: &mut Visit, form: Login) -> Result<Response, Instead> {
     let way = Way::of(visit);
     let pending = way.pending(state, visit).await?;
     let refused = match check_password(state, visit, &form).await? {

@@ -200,8 +200,6 @@ struct SecondFactorPage<'a> {
 pub(super) struct Code {
     #[serde(default)]
     code: Typed,
-    #[serde(default)]
-    csrf: String,
 }
 
 /// Which kind of code the page asks for.
@@ -274,41 +272,30 @@ async fn code_page(
 }
 
 /// `POST /mfa`.
-pub(super) async fn submit_code(
-    state: State<AppState>,
-    visit: Visit,
-    posted: Result<Posted<Code>, Instead>,
-) -> Response {
-    submit(state, visit, posted, Kind::OneTime).await
+pub(super) async fn submit_code(state: State<AppState>, posted: Posted<Code>) -> Response {
+    submit(state, posted, Kind::OneTime).await
 }
 
 /// `POST /mfa/recovery`.
-pub(super) async fn submit_recovery(
-    state: State<AppState>,
-    visit: Visit,
-    posted: Result<Posted<Code>, Instead>,
-) -> Response {
-    submit(state, visit, posted, Kind::Recovery).await
+pub(super) async fn submit_recovery(state: State<AppState>, posted: Posted<Code>) -> Response {
+    submit(state, posted, Kind::Recovery).await
 }
 
 async fn submit(
     State(state): State<AppState>,
-    mut visit: Visit,
-    posted: Result<Posted<Code>, Instead>,
+    Posted { mut visit, form }: Posted<Code>,
     kind: Kind,
 ) -> Response {
-    let result = prove(&state, &mut visit, posted, kind).await;
+    let result = prove(&state, &mut visit, form, kind).await;
     result.unwrap_or_else(|instead| instead.into_response(visit))
 }
 
 async fn prove(
     state: &AppState,
     visit: &mut Visit,
-    posted: Result<Posted<Code>, Instead>,
+    form: Code,
     kind: Kind,
 ) -> Result<Response, Instead> {
-    let Posted(form) = posted?;
-    visit.check_form(&form.csrf)?;
     let way = Way::of(visit);
     let Who { account, factor, then } = who(state, visit, &way).await?;
     if account.is_disabled() {
