@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, header};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -14,6 +18,31 @@ use crate::{
     domain::client::{AuthMethod, Client},
     state::AppState,
 };
+
+/// A form that a client posted, and the client, authenticated as it registered.
+pub(super) struct ClientRequest {
+    pub(super) context: RequestContext,
+    pub(super) client: Arc<Client>,
+    pub(super) params: Params,
+}
+
+impl FromRequest<AppState> for ClientRequest {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, OAuthError> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(context) = RequestContext::from_request_parts(&mut parts, state).await;
+        let headers = parts.headers.clone();
+        let body = Bytes::from_request(Request::from_parts(parts, body), state)
+            .await
+            .map_err(|_| OAuthError::invalid_request("the body cannot be read"))?;
+        let params = Params::from_body(&headers, &body).ok_or_else(|| {
+            OAuthError::invalid_request("the body is not application/x-www-form-urlencoded")
+        })?;
+        let client = authenticate(state, &context, &headers, &params).await?;
+        Ok(Self { context, client, params })
+    }
+}
 
 /// What a request says about its client.
 struct Presented {
@@ -27,7 +56,7 @@ struct Presented {
 /// # Errors
 /// `invalid_client` whatever is wrong with the client or its secret, so that nobody learns which clients
 /// exist; `invalid_request` when it authenticates in two ways at once.
-pub(super) async fn authenticate(
+async fn authenticate(
     state: &AppState,
     context: &RequestContext,
     headers: &HeaderMap,

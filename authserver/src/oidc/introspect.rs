@@ -3,30 +3,21 @@
 
 use axum::{
     Json,
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use haetae_keys::claims::AccessClaims;
 use haetae_session::family::FamilyStatus;
 use serde_json::{Value, json};
 
-use super::{
-    bearer, bearer::BearerError, client_authentication, error::OAuthError, params::Params,
-};
-use crate::{context::RequestContext, domain::client::Client, state::AppState};
+use super::{bearer, bearer::BearerError, client_authentication::ClientRequest, error::OAuthError};
+use crate::{domain::client::Client, state::AppState};
 
 pub(super) async fn introspect(
     State(state): State<AppState>,
-    context: RequestContext,
-    headers: HeaderMap,
-    body: Bytes,
+    ClientRequest { client, params, .. }: ClientRequest,
 ) -> Result<Response, OAuthError> {
-    let params = Params::from_body(&headers, &body).ok_or_else(|| {
-        OAuthError::invalid_request("the body is not application/x-www-form-urlencoded")
-    })?;
-    let client = client_authentication::authenticate(&state, &context, &headers, &params).await?;
     if !client.is_confidential() {
         return Err(OAuthError::invalid_client(false));
     }

@@ -2,18 +2,16 @@
 //! then on the gateways refuse it.
 
 use axum::{
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use haetae_keys::verify::NoRevocations;
 use haetae_session::{denylist::Entry, family};
 
-use super::{client_authentication, error::OAuthError, introspect::is_jwt, params::Params};
+use super::{client_authentication::ClientRequest, error::OAuthError, introspect::is_jwt};
 use crate::{
     audit::{Event, What},
-    context::RequestContext,
     domain::client::Client,
     fault,
     interaction::tokens_of,
@@ -22,14 +20,8 @@ use crate::{
 
 pub(super) async fn revoke(
     State(state): State<AppState>,
-    context: RequestContext,
-    headers: HeaderMap,
-    body: Bytes,
+    ClientRequest { context, client, params }: ClientRequest,
 ) -> Result<Response, OAuthError> {
-    let params = Params::from_body(&headers, &body).ok_or_else(|| {
-        OAuthError::invalid_request("the body is not application/x-www-form-urlencoded")
-    })?;
-    let client = client_authentication::authenticate(&state, &context, &headers, &params).await?;
     let token =
         params.get("token").ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
     // The hint of the request is not needed: the two kinds look different.

@@ -9,16 +9,15 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use haetae_keys::claims::Scope;
 use serde::Serialize;
 
 use super::{
-    client_authentication,
+    client_authentication::ClientRequest,
     error::{Code, OAuthError},
     params::Params,
 };
@@ -51,14 +50,8 @@ struct TokenResponse {
 
 pub(super) async fn exchange(
     State(state): State<AppState>,
-    context: RequestContext,
-    headers: HeaderMap,
-    body: Bytes,
+    ClientRequest { context, client, params }: ClientRequest,
 ) -> Result<Response, OAuthError> {
-    let params = Params::from_body(&headers, &body).ok_or_else(|| {
-        OAuthError::invalid_request("the body is not application/x-www-form-urlencoded")
-    })?;
-    let client = client_authentication::authenticate(&state, &context, &headers, &params).await?;
     let grant = params
         .get("grant_type")
         .ok_or_else(|| OAuthError::invalid_request("grant_type is missing"))?;
