@@ -238,8 +238,7 @@ async fn time_out(request: Request, next: Next) -> Response {
 
 /// What is answered where there is nothing.
 pub(crate) async fn not_found(context: RequestContext) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
-        .request_id(context.request_id())
+    Problem::not_found().request_id(context.request_id())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The seams that every Haetae service needs and nothing else: time, randomness, typed ids, secrets,
-//! `problem+json`, telemetry, shutdown, and connecting to Redis and SQL.
+//! `problem+json`, telemetry, shutdown, connecting to Redis and SQL, and the look of the pages.
 //!
 //! Nothing here knows a token, a session or a reservation.
 
 pub mod admin;
+pub mod asset;
 pub mod clock;
 pub mod entropy;
 pub mod id;

@@ -57,6 +57,11 @@ impl Problem {
         )
     }
 
+    /// 404: nothing is there, or nothing that the caller may know of.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
+    }
+
     /// 503 with `Retry-After`: a part that this request needs is away.
     pub fn unavailable(retry_after_seconds: u64) -> Self {
         Self::new(

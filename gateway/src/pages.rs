@@ -1,6 +1,9 @@
 //! The few pages that the gateway shows itself, in Korean and English, without a script.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use haetae_base::asset::Assets;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::clean::cookies;
@@ -105,18 +108,12 @@ impl Failure {
 /// The page after a sign-in: it goes on to `return_to` by itself. That is a navigation of our own page, so
 /// the browser sends the Strict cookie with it.
 pub(crate) fn signed_in(language: Language, return_to: &str) -> Response<Bytes> {
-    let target = escape(return_to);
-    let (title, next) = match language {
+    let (title, text) = match language {
         Language::English => ("Signed in", "Continue"),
         Language::Korean => ("로그인되었습니다", "계속하기"),
     };
-    page(
-        language,
-        StatusCode::OK,
-        title,
-        &format!("<meta http-equiv=\"refresh\" content=\"0;url={target}\">"),
-        &format!("<p><a href=\"{target}\">{next}</a></p>"),
-    )
+    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={}\">", escape(return_to));
+    page(language, StatusCode::OK, title, &head, None, &Onward { to: return_to, text }, None)
 }
 
 /// The page after a sign-in that did not succeed.
@@ -125,11 +122,9 @@ pub(crate) fn failed(language: Language, failure: Failure, request_id: &str) -> 
         Language::English => ("Sign-in failed", "Sign in again"),
         Language::Korean => ("로그인 실패", "다시 로그인"),
     };
-    let (text, id) = (failure.text(language), escape(request_id));
-    let body = format!(
-        "<p role=\"alert\">{text}</p><p><a href=\"/session/login\">{again}</a></p><p><small>{id}</small></p>"
-    );
-    page(language, failure.status(), title, "", &body)
+    let onward = Onward { to: "/session/login", text: again };
+    let text = failure.text(language);
+    page(language, failure.status(), title, "", Some(text), &onward, Some(request_id))
 }
 
 /// The page for a person who asked for a page and gets none.
@@ -161,11 +156,14 @@ pub(crate) fn error(language: Language, status: StatusCode, request_id: &str) ->
         Language::English => "Start page",
         Language::Korean => "처음으로",
     };
-    let id = escape(request_id);
-    let body = format!(
-        "<p role=\"alert\">{text}</p><p><a href=\"/\">{home}</a></p><p><small>{id}</small></p>"
-    );
-    page(language, status, title, "", &body)
+    let onward = Onward { to: "/", text: home };
+    page(language, status, title, "", Some(text), &onward, Some(request_id))
+}
+
+/// A link that leads on.
+struct Onward<'a> {
+    to: &'a str,
+    text: &'a str,
 }
 
 fn page(
@@ -173,13 +171,32 @@ fn page(
     status: StatusCode,
     title: &str,
     head: &str,
-    body: &str,
+    text: Option<&str>,
+    onward: &Onward<'_>,
+    request_id: Option<&str>,
 ) -> Response<Bytes> {
     let tag = language.tag();
+    let (style, mark) = (LOOK.path("house.css"), LOOK.path("mark.svg"));
+    let name = match language {
+        Language::English => "Haetae",
+        Language::Korean => "해태",
+    };
+    let (to, link) = (escape(onward.to), onward.text);
+    let text = text
+        .map_or_else(String::new, |text| format!("<p class=\"lead\" role=\"alert\">{text}</p>"));
+    let id = request_id.map_or_else(String::new, |id| {
+        format!("<p class=\"aside\"><code>{}</code></p>", escape(id))
+    });
     let html = format!(
         "<!doctype html><html lang=\"{tag}\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">{head}<title>{title} · Haetae</title>\
-         <link rel=\"stylesheet\" href=\"{STYLE_PATH}\"></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">{head}<title>{title} · {name}</title>\
+         <link rel=\"stylesheet\" href=\"{style}\"><link rel=\"icon\" type=\"image/svg+xml\" href=\"{mark}\"></head>\
+         <body class=\"gate\"><header class=\"top\"><a class=\"brand\" href=\"/\">\
+         <img class=\"mark\" src=\"{mark}\" alt=\"\" width=\"36\" height=\"36\">{name}</a></header>\
+         <main id=\"main\"><div class=\"card\"><div class=\"heading\">\
+         <img class=\"mark-large\" src=\"{mark}\" alt=\"\" width=\"64\" height=\"64\"><h1>{title}</h1>{text}</div>\
+         <p class=\"aside\"><a class=\"button\" href=\"{to}\">{link}</a></p>{id}</div></main></body></html>"
     );
     let mut response = Response::new(Bytes::from(html));
     *response.status_mut() = status;
@@ -191,7 +208,8 @@ fn page(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'",
         ),
     ] {
         fields.insert(name, HeaderValue::from_static(value));
@@ -202,23 +220,17 @@ fn page(
     response
 }
 
-/// Where the style of the pages is.
-const STYLE_PATH: &str = "/session/style.css";
+/// The look of the house, for the pages.
+static LOOK: LazyLock<Assets> = LazyLock::new(|| Assets::new(LOOK_FOLDER, &[]));
 
-/// The style of the pages.
-pub(crate) fn style() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(STYLE.as_bytes()));
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+/// Where it is.
+pub(crate) const LOOK_FOLDER: &str = "/session/look";
+
+/// The file `name` of the look; `None` when there is no such file.
+pub(crate) fn look(name: &str, query: Option<&str>, asked: &HeaderMap) -> Option<Response<Bytes>> {
+    let answer = LOOK.answer(name, query, asked)?;
+    Some(answer.map(|content| Bytes::from_static(content.as_bytes())))
 }
-
-const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;\
-place-items:center;background:#f6f5f1;color:#1f2328}main{max-width:28rem;padding:2rem;text-align:center}\
-a{color:#0b5c4f}h1{font-size:1.4rem}small{color:#5b6168}\
-@media(prefers-color-scheme:dark){body{background:#16181b;color:#e8e6e1}a{color:#6fd3bd}small{color:#9aa1a9}}";
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")

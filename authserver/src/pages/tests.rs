@@ -90,7 +90,7 @@ async fn a_language_chosen_on_the_page_is_remembered() {
     let house = House::open().await;
     let mut browser = house.browser();
     let page = browser.get("/login?return_to=%2Faccount%2Fpassword").await;
-    let switch = page.after(r#"<a class="language" href=""#);
+    let switch = page.after(r#"<div class="menu"><a href=""#);
     assert_eq!(switch, "/login?return_to=%2Faccount%2Fpassword&lang=ko");
     let korean = browser.get(&switch).await;
     assert!(korean.body.contains(r#"<html lang="ko">"#));

@@ -1,5 +1,5 @@
 //! Browser sessions (RFC 10017, BCP 212): the gateway is the client, the browser holds one opaque cookie.
-//! `/session/login`, `/session/callback`, `/session` and `/session/logout` are answered here, and the style
+//! `/session/login`, `/session/callback`, `/session` and `/session/logout` are answered here, and the look
 //! of the gateway's own pages.
 
 mod callback;
@@ -66,8 +66,8 @@ pub(crate) enum Endpoint {
     Callback,
     /// `POST /session/logout`.
     Logout,
-    /// `GET /session/style.css`, of the gateway's own pages.
-    Style,
+    /// `GET /session/look/…`, for the gateway's own pages.
+    Look,
 }
 
 impl Endpoint {
@@ -79,7 +79,7 @@ impl Endpoint {
             "/login" => Some(Self::Login),
             "/callback" => Some(Self::Callback),
             "/logout" => Some(Self::Logout),
-            "/style.css" => Some(Self::Style),
+            _ if path.strip_prefix(pages::LOOK_FOLDER)?.starts_with('/') => Some(Self::Look),
             _ => None,
         }
     }
@@ -116,7 +116,11 @@ pub(crate) async fn answer(
         Endpoint::Login => login::answer(gateway, request).await,
         Endpoint::Callback => callback::answer(gateway, request, ctx).await,
         Endpoint::Logout => logout::answer(gateway, request).await,
-        Endpoint::Style => Ok(pages::style()),
+        Endpoint::Look => {
+            let (uri, headers) = (&request.uri, &request.headers);
+            let name = uri.path().rsplit('/').next().unwrap_or_default();
+            pages::look(name, uri.query(), headers).ok_or_else(Problem::not_found)
+        }
     };
     answered.unwrap_or_else(|problem| problem.request_id(ctx.request_id.as_str()).into_http())
 }

@@ -59,7 +59,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
             return respond(session, ctx, response).await;
         }
         Found::Nothing => {
-            let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here");
+            let problem = Problem::not_found();
             return refuse(session, ctx, problem).await;
         }
     };
@@ -138,7 +138,7 @@ fn blame(ctx: &mut Ctx, status: StatusCode) {
 fn own_endpoint(gateway: &Gateway, request: &RequestHeader) -> Option<Endpoint> {
     let endpoint = Endpoint::at(request.uri.path())?;
     let theirs = gateway.issuer_host.as_deref().is_some_and(|host| host == host_of(request));
-    (!theirs || endpoint == Endpoint::Style).then_some(endpoint)
+    (!theirs || endpoint == Endpoint::Look).then_some(endpoint)
 }
 
 /// The host that a request names, without its port. The front door has seen that it is one.
@@ -191,7 +191,7 @@ fn too_many(limit: &Limit, seconds: u64) -> Problem {
 
 /// The endpoints of browser sessions share the limit of the login pages, if there is one.
 fn own_limit(gateway: &Gateway, endpoint: Endpoint, ctx: &Ctx) -> Option<Problem> {
-    if endpoint == Endpoint::Style {
+    if endpoint == Endpoint::Look {
         return None;
     }
     let limit = gateway.table.limits().iter().find(|limit| limit.name() == "sign-in")?;

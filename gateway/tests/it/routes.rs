@@ -151,10 +151,17 @@ async fn a_person_gets_a_page_and_a_program_a_problem() {
     let id = page.headers()["x-request-id"].to_str().expect("text").to_owned();
     let text = page.text().await.expect("text");
     assert!(text.contains("이 주소에는 아무것도 없습니다.") && text.contains(&id), "{text}");
-    assert!(text.contains("href=\"/session/style.css\"") && !text.contains("<style"), "{text}");
-    let style = client().get(house.url("/session/style.css")).send().await.expect("answered");
+    assert!(!text.contains("<style"), "{text}");
+    let href = text.split("rel=\"stylesheet\" href=\"").nth(1).expect("a style");
+    let style = client().get(house.url(href.split('"').next().expect("quoted")));
+    let style = style.send().await.expect("answered");
     assert_eq!(style.status(), 200);
     assert_eq!(style.headers()["content-type"], "text/css; charset=utf-8");
+    assert!(style.headers()["cache-control"].to_str().expect("text").contains("immutable"));
+    for (name, status) in [("mark.svg", 200), ("roofs.svg", 200), ("x.svg", 404), ("", 404)] {
+        let answer = client().get(house.url(&format!("/session/look/{name}"))).send().await;
+        assert_eq!(answer.expect("answered").status(), status, "{name}");
+    }
     house.upstream.behave(crate::harness::Behaviour::Close);
     let broken = navigate("/open/x").send().await.expect("answered");
     assert_eq!(broken.status(), 503);

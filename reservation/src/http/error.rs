@@ -20,7 +20,7 @@ pub(crate) struct ApiError(Box<Problem>);
 
 impl ApiError {
     pub(crate) fn not_found() -> Self {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here").into()
+        Problem::not_found().into()
     }
 
     /// Fields that were refused.
