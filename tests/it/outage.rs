@@ -259,3 +259,27 @@ async fn a_killed_role_comes_back() {
     }
     shop.mobile.sign_in(&Agent::new(), shop.stack.demo().user("guest")).await;
 }
+
+/// A role that dies while Redis is away is started when Redis is back, not into the void.
+#[tokio::test]
+async fn roles_that_die_with_redis_come_back_with_it() {
+    let shop = Shop::open(Options::default()).await;
+    let item = shop.service.create_item("Resilient", 50).await;
+    for _ in 0..3 {
+        let old: Vec<u32> = Role::ALL.iter().map(|role| shop.stack.pid(*role)).collect();
+        send_signal("KILL", &shop.stack.redis().pid().await.to_string());
+        for pid in &old {
+            send_signal("KILL", &pid.to_string());
+        }
+        for (role, old) in Role::ALL.into_iter().zip(old) {
+            shop.stack.await_return(role, old).await;
+        }
+        wait::until_true("all is well", Duration::from_secs(30), async || {
+            shop.customer.reserve(&[(&item, 1)], None, Some(10)).await.status == 201
+        })
+        .await;
+    }
+    for (name, log) in shop.stack.logs() {
+        assert!(!log.contains("Redis does not answer"), "{name}: started without Redis\n{log}");
+    }
+}

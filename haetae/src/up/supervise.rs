@@ -12,7 +12,7 @@ use haetae_config::Config;
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time,
 };
@@ -103,6 +103,8 @@ pub(crate) struct Supervisor {
     kill: CancellationToken,
     tell: mpsc::Sender<Event>,
     hear: mpsc::Receiver<Event>,
+    /// Whether Redis can be started on: no other role starts while the private one is away.
+    redis: watch::Sender<bool>,
 }
 
 impl Supervisor {
@@ -117,20 +119,29 @@ impl Supervisor {
             kill: CancellationToken::new(),
             tell,
             hear,
+            redis: watch::Sender::new(true),
         }
     }
 
     /// Starts `role` and keeps it running.
     pub(crate) fn start(&mut self, role: Role) {
         let end = CancellationToken::new();
+        self.note_redis(role, false);
         let keeper = Keeper {
             role,
             launch: self.launch.clone(),
             end: end.clone(),
             kill: self.kill.clone(),
             tell: self.tell.clone(),
+            redis: (role != Role::Redis).then(|| self.redis.subscribe()),
         };
         self.kept.insert(role, Kept { end, task: tokio::spawn(keeper.keep()) });
+    }
+
+    fn note_redis(&self, role: Role, ready: bool) {
+        if role == Role::Redis {
+            self.redis.send_replace(ready);
+        }
     }
 
     /// Whether every role that was started is ready.
@@ -150,10 +161,12 @@ impl Supervisor {
         match event {
             Some(Event::Ready { role, pid, line }) => {
                 self.ready.insert(role, (pid, line));
+                self.note_redis(role, true);
                 Ok(true)
             }
             Some(Event::Died { role, how, pause }) => {
                 self.ready.remove(&role);
+                self.note_redis(role, false);
                 output::note(format_args!(
                     "{role} {how}; starting it again in {:.1} s",
                     pause.as_secs_f64()
@@ -275,6 +288,8 @@ struct Keeper {
     end: CancellationToken,
     kill: CancellationToken,
     tell: mpsc::Sender<Event>,
+    /// Whether Redis is there; none for Redis itself.
+    redis: Option<watch::Receiver<bool>>,
 }
 
 /// How one run of a role went.
@@ -286,12 +301,20 @@ enum Run {
 }
 
 impl Keeper {
-    async fn keep(self) {
+    async fn keep(mut self) {
         let clock = SystemClock;
         let mut pause = SHORTEST_PAUSE;
         let mut ever_ready = false;
         let mut tries = 0;
         loop {
+            // Without it the role would end at once, and wait longer each time.
+            if let Some(redis) = &mut self.redis {
+                select! {
+                    // An error means that the supervisor is gone, which ends this task too.
+                    _there = redis.wait_for(|there| *there) => {}
+                    () = self.end.cancelled() => return,
+                }
+            }
             let began = clock.now();
             let (how, was_ready, told) = match self.run_once().await {
                 Ok(Run::Ended) => return,
