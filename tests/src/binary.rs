@@ -26,7 +26,15 @@ pub fn path() -> &'static Path {
             Some("debug") | None => "dev",
             Some(other) => other,
         };
-        let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // What `cargo test` says about this package would make build scripts run again that look at it.
+        for (name, _) in std::env::vars_os() {
+            let about_this = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
+            if name.to_str().is_some_and(|name| about_this.iter().any(|it| name.starts_with(it))) {
+                cargo.env_remove(name);
+            }
+        }
+        let built = cargo
             .current_dir(source_root())
             .args(["build", "--quiet", "--bin", "haetae", "--profile", profile, "--target-dir"])
             .arg(folder.parent().expect("cargo's layout of target/"))
