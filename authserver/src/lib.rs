@@ -14,6 +14,7 @@ mod http_stack;
 mod interaction;
 mod locale;
 pub mod manage;
+mod metrics;
 mod oidc;
 mod pages;
 mod register;

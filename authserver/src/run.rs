@@ -105,6 +105,13 @@ pub enum RunError {
 /// [`RunError`] when it cannot start, or a listener fails.
 pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Result<(), RunError> {
     let metrics = Metrics::start();
+    for meanings in [
+        crate::metrics::MEANINGS,
+        haetae_keys::metrics::MEANINGS,
+        haetae_session::metrics::MEANINGS,
+    ] {
+        metrics.describe(meanings);
+    }
     // The addresses first: a port in use is told at once.
     let listen = config.auth.listen.get();
     let listener = admin::bind(listen, "auth.listen").await?;

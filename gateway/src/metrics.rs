@@ -12,6 +12,35 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 use crate::clean::Refusal;
 
+/// What they mean.
+pub(crate) const MEANINGS: &[(&str, &str)] = &[
+    (
+        "haetae_gateway_requests_total",
+        "Answered requests, by route, status, and whose fault a failure was (client, gateway, upstream, nobody)",
+    ),
+    (
+        "haetae_gateway_request_seconds",
+        "From the complete head of a request to the end of its answer, by route",
+    ),
+    (
+        "haetae_gateway_authentications_total",
+        "How looking at credentials ended, by method (bearer, browser, login, ...) and outcome",
+    ),
+    ("haetae_gateway_limited_total", "Requests that a rate limit refused, by limit"),
+    (
+        "haetae_gateway_front_door_refusals_total",
+        "Malformed or forbidden requests that were refused unseen, by the rule that they broke",
+    ),
+    ("haetae_gateway_connections", "Open connections of clients"),
+    (
+        "haetae_gateway_connections_refused_total",
+        "Connections that were not taken, by reason (too-many, too-many-slow, tls, ...)",
+    ),
+    ("haetae_gateway_upstream_up", "1 while an instance of an upstream answers its health check"),
+    ("haetae_gateway_upstream_retries_total", "Further attempts at an upstream, by upstream"),
+    ("haetae_gateway_session_refreshes_total", "Refreshes of browser sessions, by outcome"),
+];
+
 /// Whose fault a failed request is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {

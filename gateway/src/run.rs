@@ -111,6 +111,12 @@ pub fn run_with_clock(
     shutdown: &Shutdown,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), RunError> {
+    // First of all: a handle that is made before is never heard of.
+    let metrics = Metrics::start();
+    let foreign = [haetae_keys::metrics::MEANINGS, haetae_session::metrics::MEANINGS];
+    for meanings in foreign.into_iter().chain([metrics::MEANINGS]) {
+        metrics.describe(meanings);
+    }
     // One for a client, one for the service behind, and some for everything else.
     file_limit::raise(config.gateway.max_connections.saturating_mul(2).saturating_add(100));
     let behind = runtime::Builder::new_multi_thread()
@@ -156,8 +162,7 @@ pub fn run_with_clock(
     let readiness = readiness(built.checks, shutdown.clone());
     // It goes on until everything else has ended, so that readiness and metrics can be seen to the last.
     let over = Shutdown::new();
-    let admin =
-        behind.spawn(built.admin.serve(Metrics::start(), Arc::clone(&readiness), over.clone()));
+    let admin = behind.spawn(built.admin.serve(metrics, Arc::clone(&readiness), over.clone()));
     behind.spawn(upkeep(Arc::clone(&front), built.upkeep, over.clone()));
 
     serving.block_on(async {

@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod claims;
 pub mod issuer;
 pub mod jwks;
+pub mod metrics;
 pub mod ring;
 pub mod seal;
 pub mod sign;

@@ -19,6 +19,7 @@ pub mod store;
 pub mod worker;
 
 mod crash;
+mod metrics;
 mod page;
 mod run;
 

@@ -13,6 +13,7 @@ pub mod family;
 pub mod health;
 mod ids;
 mod index;
+pub mod metrics;
 mod script;
 pub mod sso;
 mod store_error;

@@ -235,6 +235,38 @@ async fn events_tell_every_change_once(database: Database) {
     assert!(junk.status.is_client_error(), "{}", junk.status);
 }
 
+/// Metrics that nobody understands at night are none: each says what it means.
+#[tokio::test]
+async fn metrics_explain_themselves() {
+    let shop = Shop::open(Options::default()).await;
+    let item = shop.service.create_item("Counted", 5).await;
+    shop.customer.reserve(&[(&item, 1)], None, Some(10)).await;
+    shop.mobile.refresh(shop.tokens.refresh_token.as_ref().unwrap()).await;
+    for role in Role::ALL {
+        let url = shop.stack.admin_url(role, "/metrics");
+        let text = http().get(url).send().await.unwrap().text().await.unwrap();
+        let names = |kind: &str| -> std::collections::BTreeSet<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+            lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+        };
+        let (known, explained) = (names("# TYPE "), names("# HELP "));
+        assert!(known.len() > 3, "{role:?}\n{text}");
+        let silent: Vec<_> = known.difference(&explained).collect();
+        assert!(silent.is_empty(), "{role:?}: {silent:?}");
+        // What an operator looks at first.
+        for (of, wanted) in [
+            (Role::Gateway, "haetae_gateway_request_seconds_bucket{route=\"reservation-create\""),
+            (Role::Gateway, "haetae_gateway_upstream_up{"),
+            (Role::Auth, "haetae_auth_request_seconds_bucket{"),
+            (Role::Auth, "haetae_auth_sign_ins_total{"),
+            (Role::Reservation, "haetae_reservation_accepted_total "),
+            (Role::Worker, "haetae_reservation_decision_seconds_bucket{"),
+        ] {
+            assert!(of != role || text.contains(wanted), "{role:?} lacks {wanted}\n{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn everybody_tells_how_they_are() {
     let stack = Stack::start(Options::default()).await;

@@ -37,6 +37,14 @@ impl Metrics {
         )
     }
 
+    /// Says what metrics mean, by name: what `# HELP` tells.
+    pub fn describe(&self, meanings: &[(&'static str, &'static str)]) {
+        for (name, meaning) in meanings {
+            // The exporter keeps one text a name, of whatever kind it is.
+            metrics::describe_counter!(*name, *meaning);
+        }
+    }
+
     /// Puts what was recorded since the last time in its place. Call it every few seconds: otherwise the
     /// histograms of a process whose metrics nobody asks for grow without end.
     pub fn upkeep(&self) {
