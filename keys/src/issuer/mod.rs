@@ -88,7 +88,12 @@ impl IssuerKeys {
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    tracing::warn!(url = %source.url, %error, failures, "cannot fetch the issuer's keys");
+                    // When everything starts at once the issuer is a moment later: no reason to warn.
+                    if failures < 3 && self.age().is_none() {
+                        tracing::debug!(url = %source.url, %error, "no keys of the issuer yet");
+                    } else {
+                        tracing::warn!(url = %source.url, %error, failures, "cannot fetch the issuer's keys");
+                    }
                     source.retry_after(failures)
                 }
             };
