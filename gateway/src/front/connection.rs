@@ -95,6 +95,9 @@ enum Position {
     Raw,
 }
 
+/// What a connection counts for, given back when it is dropped.
+pub(super) type Place = Box<dyn std::any::Any + Send + Sync>;
+
 /// One client connection.
 pub(crate) struct Connection {
     /// `None` only after [`Drop`] has taken it.
@@ -109,8 +112,8 @@ pub(crate) struct Connection {
     peer: SocketAddr,
     digest: Arc<SocketDigest>,
     alpn: Option<ALPN>,
-    /// What this connection counts for, given back when it is gone.
-    _held: Box<dyn std::any::Any + Send + Sync>,
+    /// `None` only after [`Drop`] has taken it.
+    held: Option<Place>,
 }
 
 /// Responses up to this size leave in one write with their head.
@@ -121,12 +124,12 @@ const INPUT_BUFFER: usize = 4 * 1024;
 const READ_AHEAD: usize = 64 * 1024;
 
 impl Connection {
-    /// A connection from `peer`. `held` is dropped with it.
+    /// A connection from `peer`. `held` is given back when its socket is closed.
     pub(super) fn new(
         transport: Transport,
         peer: SocketAddr,
         alpn: Option<ALPN>,
-        held: Box<dyn std::any::Any + Send + Sync>,
+        held: Place,
     ) -> Self {
         let digest = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
         // Saves Pingora the system call.
@@ -140,7 +143,7 @@ impl Connection {
             peer,
             digest: Arc::new(digest),
             alpn,
-            _held: held,
+            held: Some(held),
         }
     }
 
@@ -370,7 +373,7 @@ impl Drop for Connection {
             && !matches!(self.position, Position::Raw)
             && let Some(transport) = self.transport.take()
         {
-            linger::spawn(transport, std::mem::take(&mut self.output));
+            linger::spawn(transport, std::mem::take(&mut self.output), self.held.take());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{future::poll_fn, io, task::ready, time::Duration};
 use bytes::{Buf, BytesMut};
 use tokio::io::ReadBuf;
 
-use super::connection::Transport;
+use super::connection::{Place, Transport};
 
 /// How long the client may take to notice.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -14,10 +14,12 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// they have sent everything, and their people would see a broken pipe where a 413 was given.
 const MOST: usize = 256 << 20;
 
-/// Sends `output`, closes the sending side, and reads the rest away in the background.
-pub(super) fn spawn(transport: Transport, output: BytesMut) {
+/// Sends `output`, closes the sending side, and reads the rest away in the background. The connection counts
+/// as open until then: `place` is given back afterwards.
+pub(super) fn spawn(transport: Transport, output: BytesMut, place: Option<Place>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
+            let _until_closed = place;
             // The client has gone, or is too slow: nothing is left to be done for it.
             let _cut_off = tokio::time::timeout(LONGEST, close(transport, output)).await;
         });

@@ -57,8 +57,7 @@ async fn respond(
     problem: Option<&str>,
     status: StatusCode,
 ) -> Result<Response, Instead> {
-    let caller = visit.signed_in()?;
-    caller.needs(scope::READ)?;
+    let caller = visit.reader()?;
     let record = find_own(state, caller, id_or_not_found(id)?).await?;
     let page = visit.page();
     let held = record.status == Status::Held && !record.confirming;
@@ -119,9 +118,7 @@ pub(super) async fn confirm(
     form: Result<Form<ConfirmForm>, FormRejection>,
 ) -> Response {
     let done = async {
-        visit.own_form()?;
-        let caller = visit.signed_in()?;
-        caller.needs(scope::WRITE)?;
+        let caller = visit.writer()?;
         let Form(form) = form.map_err(|_| Instead::BadRequest)?;
         let token = form.pay.trim();
         if token.len() > MAX_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -147,9 +144,7 @@ pub(super) async fn cancel(
     form: Result<Form<CancelForm>, FormRejection>,
 ) -> Response {
     let done = async {
-        visit.own_form()?;
-        let caller = visit.signed_in()?;
-        caller.needs(scope::WRITE)?;
+        let caller = visit.writer()?;
         let Form(form) = form.map_err(|_| Instead::BadRequest)?;
         let mut errors = Errors::default();
         let reason = errors.long_text("/reason", form.reason, MAX_REASON);

@@ -10,7 +10,7 @@ use super::{
     visit::{Page, Visit},
 };
 use crate::{
-    http::{ApiState, Cursor, scope},
+    http::{ApiState, Cursor},
     store::reservations::{Record, Scope},
 };
 
@@ -31,8 +31,7 @@ pub(super) async fn list(State(state): State<ApiState>, visit: Visit) -> Respons
 }
 
 async fn show(state: &ApiState, visit: &Visit) -> Result<Response, Instead> {
-    let caller = visit.signed_in()?;
-    caller.needs(scope::READ)?;
+    let caller = visit.reader()?;
     let before = Cursor::read(visit.parameter("cursor").as_deref(), "my reservations")
         .ok()
         .flatten()

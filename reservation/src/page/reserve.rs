@@ -22,7 +22,7 @@ use crate::{
         quantity::Quantity,
         reservation::ReservationId,
     },
-    http::{ApiError, ApiState, Caller, MAX_NOTE, MAX_TOKEN, fingerprint, id_or_not_found, scope},
+    http::{ApiError, ApiState, Caller, MAX_NOTE, MAX_TOKEN, fingerprint, id_or_not_found},
     item_input::Errors,
     store::accept::{AcceptRefusal, AcceptRequest, Acceptance, NewReservation},
 };
@@ -46,8 +46,7 @@ pub(super) async fn reserve(
     form: Result<Form<ReserveForm>, FormRejection>,
 ) -> Response {
     let done = async {
-        visit.own_form()?;
-        let caller = visit.signed_in()?;
+        let caller = visit.writer()?;
         let Form(form) = form.map_err(|_| Instead::BadRequest)?;
         let item = id_or_not_found(&form.item)?;
         match send(&state, caller, item, &form).await? {
@@ -80,7 +79,6 @@ async fn send(
     item: ItemId,
     form: &ReserveForm,
 ) -> Result<Result<ReservationId, Refused>, Instead> {
-    caller.needs(scope::WRITE)?;
     let quantity = form.quantity.trim().parse().ok().and_then(|units| Quantity::new(units).ok());
     let Some(quantity) = quantity else {
         return Ok(Err(Refused { key: "problem-quantity", counts: Some(Quantity::MAX) }));

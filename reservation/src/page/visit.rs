@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{payment::PaymentState, reservation::Status},
-    http::{ApiState, Caller},
+    http::{ApiState, Caller, scope},
 };
 
 /// A request for a page.
@@ -92,13 +92,28 @@ impl Visit {
     }
 
     /// Who comes, or the way to the login and back.
-    pub(super) fn signed_in(&self) -> Result<&Caller, Instead> {
+    fn signed_in(&self) -> Result<&Caller, Instead> {
         self.caller.as_ref().ok_or_else(|| Instead::SignIn { back: self.address() })
+    }
+
+    /// Who comes to read.
+    pub(super) fn reader(&self) -> Result<&Caller, Instead> {
+        let caller = self.signed_in()?;
+        caller.needs(scope::READ)?;
+        Ok(caller)
+    }
+
+    /// Who posts a form of ours.
+    pub(super) fn writer(&self) -> Result<&Caller, Instead> {
+        self.own_form()?;
+        let caller = self.signed_in()?;
+        caller.needs(scope::WRITE)?;
+        Ok(caller)
     }
 
     /// Refuses a form that was not posted from a page of ours. The gateway has looked at `Origin`
     /// already; it is looked at again because it is cheap and forgery is not.
-    pub(super) fn own_form(&self) -> Result<(), Instead> {
+    fn own_form(&self) -> Result<(), Instead> {
         let origin = self.headers.get(header::ORIGIN);
         let fetched = self.headers.get("sec-fetch-site");
         let foreign = origin.is_some_and(|origin| origin.as_bytes() != self.origin.as_bytes())
