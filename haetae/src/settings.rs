@@ -9,7 +9,12 @@ use crate::{cli::SettingsArgs, output, up::instance::Instance};
 
 /// Loads the configuration and tells its warnings.
 pub(crate) fn load(args: &SettingsArgs) -> Result<Loaded> {
-    let loaded = load_quietly(args)?;
+    load_with(args, Vec::new())
+}
+
+/// The same with other defaults, which a flag implies.
+pub(crate) fn load_with(args: &SettingsArgs, implied: Vec<Override>) -> Result<Loaded> {
+    let loaded = Config::load(&Sources { implied, ..sources(args)? })?;
     for warning in &loaded.warnings {
         output::note(format_args!("warning: {warning}"));
     }
@@ -71,5 +76,6 @@ fn sources(args: &SettingsArgs) -> Result<Sources> {
         look_in: Some(".".into()),
         environment: process_environment(),
         overrides: overrides(args)?,
+        implied: Vec::new(),
     })
 }

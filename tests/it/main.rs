@@ -43,6 +43,8 @@ mod forged_tokens;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod main_path;

@@ -16,17 +16,24 @@ use url::Url;
 
 use crate::html::{self, Form};
 
-/// An HTTP client that never follows a redirect by itself and finds `localhost` on IPv4.
+/// An HTTP client that never follows a redirect by itself and finds `localhost` on IPv4. Nearly everything is
+/// plain HTTP on loopback: a machine without CA certificates will do.
 pub fn http() -> reqwest::Client {
+    builder().tls_certs_only([]).build().expect("a client can be made")
+}
+
+/// The beginning of a client that trusts nobody but the authority `pem`.
+pub fn trusting(pem: &str) -> reqwest::ClientBuilder {
+    let authority = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate");
+    builder().tls_certs_only([authority])
+}
+
+fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .resolve("localhost", SocketAddr::from(([127, 0, 0, 1], 0)))
         .timeout(Duration::from_mins(1))
         .no_proxy()
-        // Everything is plain HTTP on loopback: a machine without CA certificates will do.
-        .tls_certs_only([])
-        .build()
-        .expect("a client can be made")
 }
 
 /// A browser of one person. Clones share the cookies.
@@ -60,6 +67,11 @@ impl Agent {
     /// A fresh browser, English.
     pub fn new() -> Self {
         Self { http: http(), jar: Arc::default(), language: "en-US,en;q=0.9" }
+    }
+
+    /// A fresh browser over `http`.
+    pub fn over(http: reqwest::Client) -> Self {
+        Self { http, ..Self::new() }
     }
 
     /// The same browser with another `Accept-Language`.

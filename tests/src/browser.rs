@@ -88,7 +88,12 @@ impl Browser {
                 "deviceMetrics": { "width": width, "height": height, "pixelRatio": 1, "touch": true },
             });
         }
-        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let capabilities = json!({
+            "browserName": "chrome",
+            // The development CA of the stack is trusted by nobody on this machine.
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": options,
+        });
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().expect("an object").clone())
             .connect(&format!("http://127.0.0.1:{port}"))

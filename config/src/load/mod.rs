@@ -43,6 +43,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// What flags set.
     pub overrides: Vec<Override>,
+    /// Other defaults that a flag chooses: every other layer stands over them.
+    pub implied: Vec<Override>,
 }
 
 /// A setting that a flag of the command line makes.
@@ -88,6 +90,9 @@ impl Config {
         let defaults = file::read(DEFAULTS, &Text::BuiltIn, &mut mistakes);
         let mut tree = defaults.clone();
         let shape = Shape::of_config();
+        for Override { flag, key, text } in &sources.implied {
+            text::set_flag(&mut tree, flag, key, text, &mut mistakes);
+        }
 
         let file = sources.file.clone().or_else(|| find_file(sources));
         if let Some(path) = &file {
@@ -107,7 +112,11 @@ impl Config {
             text::set_flag(&mut tree, flag, key, text, &mut mistakes);
         }
 
-        let public_url_given = !matches!(tree.origin(&steps("public_url")), Origin::Default(_));
+        let public_url_given = match tree.origin(&steps("public_url")) {
+            Origin::Default(_) => false,
+            Origin::Flag(flag) => sources.implied.iter().all(|implied| implied.flag != flag),
+            Origin::File(..) | Origin::Variable(_) => true,
+        };
         let reading = read::read(&mut tree, &defaults, &mut mistakes);
         let mut warnings = Vec::new();
         let config = reading.config.map(|mut config| {

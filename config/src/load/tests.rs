@@ -203,6 +203,7 @@ fn each_layer_lies_over_the_one_before() {
             key: "gateway.listen".to_owned(),
             text: "127.0.0.1:1003".to_owned(),
         }],
+        implied: Vec::new(),
     };
     let loaded = Config::load(&sources).expect("good");
     assert_eq!(loaded.file, Some(file));
@@ -558,4 +559,30 @@ fn two_listeners_on_one_address_are_refused() {
         "environment variable HAETAE__AUTH__LISTEN: auth.listen: gateway.listen listens on \
          127.0.0.1:8080 already"
     );
+}
+
+#[test]
+fn what_a_flag_implies_is_a_default_like_any_other() {
+    let implied = |key: &str, text: &str| Override {
+        flag: "--https".to_owned(),
+        key: key.to_owned(),
+        text: text.to_owned(),
+    };
+    let mut sources = Sources {
+        implied: vec![
+            implied("public_url", "https://localhost"),
+            implied("gateway.listen", "127.0.0.1:8443"),
+        ],
+        ..Sources::default()
+    };
+    let loaded = Config::load(&sources).expect("good");
+    assert!(!loaded.public_url_given);
+    assert_eq!(loaded.config.public_origin(), "https://localhost:8443");
+    sources.environment = environment(&[("HAETAE__GATEWAY__LISTEN", "127.0.0.1:9443")]);
+    let loaded = Config::load(&sources).expect("good");
+    assert_eq!(loaded.config.public_origin(), "https://localhost:9443");
+    sources.environment = environment(&[("HAETAE__PUBLIC_URL", "https://haetae.example")]);
+    let loaded = Config::load(&sources).expect("good");
+    assert!(loaded.public_url_given);
+    assert_eq!(loaded.config.public_origin(), "https://haetae.example");
 }

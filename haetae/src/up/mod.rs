@@ -3,6 +3,7 @@
 
 pub(crate) mod child;
 pub(crate) mod claim;
+mod development_ca;
 mod first_start;
 pub(crate) mod instance;
 mod ports;
@@ -10,7 +11,7 @@ pub(crate) mod private_redis;
 mod probe;
 mod supervise;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -20,6 +21,7 @@ use haetae_config::{Config, Loaded, variable};
 use self::{
     child::{Launch, Role},
     claim::Claim,
+    development_ca::DevelopmentCa,
     instance::Instance,
     supervise::{Stop, Supervisor},
 };
@@ -29,6 +31,7 @@ use crate::{cli::SettingsArgs, commands::migrate, demo, output, settings};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   haetae up --demo                              http://localhost:8080, with example users and data
+  haetae up --demo --https                      the same at https://localhost:8443
   haetae up --data-dir /var/lib/haetae          data somewhere else
   haetae up --set gateway.listen=127.0.0.1:80   another port
 
@@ -37,6 +40,9 @@ pub(crate) struct UpArgs {
     /// Fill an empty installation with example users, clients and inventory
     #[arg(long)]
     demo: bool,
+    /// Serve https, on port 8443, with a development CA that is made in DIR/tls
+    #[arg(long)]
+    https: bool,
     /// Show the logs of all roles here too, not only in DIR/logs
     #[arg(long, short)]
     verbose: bool,
@@ -51,7 +57,8 @@ pub(crate) fn run(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
 async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
     let clock = SystemClock;
     let began = clock.now();
-    let Loaded { mut config, public_url_given, file, .. } = settings::load(settings)?;
+    let implied = if args.https { development_ca::defaults() } else { Vec::new() };
+    let Loaded { mut config, public_url_given, file, .. } = settings::load_with(settings, implied)?;
     let stop = Stop::on_signals()?;
 
     let claim = Claim::take(&config.data_dir).await?;
@@ -59,6 +66,12 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
     let ports = ports::settle(&mut config)?;
     if !public_url_given {
         config.follow_gateway_port();
+    }
+    let mut authority = None;
+    if args.https && config.gateway.tls.is_none() {
+        let made = DevelopmentCa::prepare(&config)?;
+        config.gateway.tls = Some(made.tls);
+        authority = Some(made.authority);
     }
     let config = Arc::new(config);
     let launch = Launch {
@@ -75,7 +88,14 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
             let instance = supervisor.instance(&config);
             instance.write(&config.data_dir)?;
             let took = clock.now().since(began);
-            announce(&config, &instance, accounts.as_ref(), took.as_secs_f64());
+            announce(&config, &instance, took.as_secs_f64());
+            if let Some(authority) = authority {
+                announce_authority(&authority);
+            }
+            if let Some(accounts) = accounts {
+                announce_accounts(&config, &accounts);
+            }
+            output::line("Ctrl-C stops it.");
             supervisor.watch(&config).await
         }
         // Told to stop while starting.
@@ -129,13 +149,23 @@ fn environment(config: &Config, args: &SettingsArgs) -> Result<Vec<(String, Stri
     for (key, address) in config.listeners() {
         environment.push((variable(key), address.to_string()));
     }
+    if let Some(tls) = &config.gateway.tls {
+        for (key, path) in
+            [("gateway.tls.certificate", &tls.certificate), ("gateway.tls.key", &tls.key)]
+        {
+            let path = path.to_str().with_context(|| format!("{key} must be UTF-8 text"))?;
+            environment.push((variable(key), path.to_owned()));
+        }
+    }
     Ok(environment)
 }
 
 /// The ready lines: one a role, then where to go.
-fn announce(config: &Config, instance: &Instance, accounts: Option<&demo::Accounts>, seconds: f64) {
+fn announce(config: &Config, instance: &Instance, seconds: f64) {
     for (name, role) in &instance.roles {
-        let listen = role.listen.map(|it| format!("http://{it}  ")).unwrap_or_default();
+        let tls = name == Role::Gateway.name() && config.gateway.tls.is_some();
+        let scheme = if tls { "https" } else { "http" };
+        let listen = role.listen.map(|it| format!("{scheme}://{it}  ")).unwrap_or_default();
         output::line(format_args!("{name:<12} ready  {listen}(admin http://{})", role.admin));
     }
     let redis = match instance.redis_socket.as_ref() {
@@ -144,18 +174,22 @@ fn announce(config: &Config, instance: &Instance, accounts: Option<&demo::Accoun
     };
     output::line(format_args!("{:<12} ready  {redis}", "redis"));
     output::line(format_args!("\nHaetae is ready in {seconds:.1} s: {}", config.public_origin()));
-    if let Some(accounts) = accounts {
-        output::line("");
-        for user in &accounts.users {
-            let roles =
-                if user.roles.is_empty() { "customer".to_owned() } else { user.roles.join(", ") };
-            output::line(format_args!(
-                "  {:<8} password {}   ({roles})",
-                user.username, user.password
-            ));
-        }
-        let file: PathBuf = demo::file(config);
-        output::line(format_args!("\nThe accounts and clients of the demo: {}", file.display()));
+}
+
+fn announce_authority(authority: &Path) {
+    output::line(format_args!(
+        "Programs that are to trust it need its development CA: {}",
+        authority.display()
+    ));
+}
+
+fn announce_accounts(config: &Config, accounts: &demo::Accounts) {
+    output::line("");
+    for user in &accounts.users {
+        let roles =
+            if user.roles.is_empty() { "customer".to_owned() } else { user.roles.join(", ") };
+        output::line(format_args!("  {:<8} password {}   ({roles})", user.username, user.password));
     }
-    output::line("Ctrl-C stops it.");
+    let file = demo::file(config);
+    output::line(format_args!("\nThe accounts and clients of the demo: {}", file.display()));
 }

@@ -86,7 +86,8 @@ impl Stack {
         ] {
             let port = if options.keeps_ports { options::kept_port() } else { 0 };
             if options.keeps_ports && name == "GATEWAY__LISTEN" {
-                set("PUBLIC_URL", format!("http://localhost:{port}"));
+                let scheme = if options.https { "https" } else { "http" };
+                set("PUBLIC_URL", format!("{scheme}://localhost:{port}"));
             }
             set(name, format!("127.0.0.1:{port}"));
         }
@@ -123,6 +124,9 @@ impl Stack {
         command.arg("up").arg("--data-dir").arg(self.data_dir());
         if self.options.demo {
             command.arg("--demo");
+        }
+        if self.options.https {
+            command.arg("--https");
         }
         if self.options.config.is_some() {
             command.arg("--config").arg(self.config_path());

@@ -18,6 +18,8 @@ pub struct Options {
     pub database: Database,
     /// Whether `--demo` fills it.
     pub demo: bool,
+    /// Whether `--https` serves it.
+    pub https: bool,
     /// Settings by environment: `("GATEWAY__ACCESS_LOG", "false")` sets `gateway.access_log`.
     pub settings: Vec<(String, String)>,
     /// A configuration file, TOML.
@@ -32,6 +34,7 @@ impl Default for Options {
         Self {
             database: Database::Sqlite,
             demo: true,
+            https: false,
             settings: Vec::new(),
             config: None,
             keeps_ports: false,
@@ -43,6 +46,13 @@ impl Options {
     /// On `database`, else as usual.
     pub fn on(database: Database) -> Self {
         Self { database, ..Self::default() }
+    }
+
+    /// Over https, with the development CA that it makes.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.https = true;
+        self
     }
 
     /// With `name` (as in `GATEWAY__ACCESS_LOG`) set to `value`.
