@@ -229,7 +229,7 @@ pub(crate) async fn assemble(
         clients: ClientRegistry::new(clients, Arc::clone(&clock)),
         audit,
         sso: SsoStore::connect(redis.clone(), sso_lifetimes(&config)).await?,
-        families: FamilyStore::connect(redis.clone(), family_policy(&config)).await?,
+        families: FamilyStore::connect(redis.clone(), family_policy(&config), &master).await?,
         denylist: DenylistWriter::connect(redis.clone(), log, longest, Arc::clone(&clock)).await?,
         replica: DenylistReplica::start(
             redis.clone(),

@@ -8,12 +8,13 @@ use std::fmt;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{self, HKDF_SHA256, KeyType, Salt},
+    hmac,
 };
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
-use haetae_base::entropy;
+use haetae_base::{entropy, secret::constant_time_eq};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -71,6 +72,14 @@ impl MasterKey {
     pub fn derive(&self, purpose: &str) -> SealingKey {
         SealingKey::derived(self.0.as_slice(), "haetae master key", purpose)
     }
+
+    /// The key for tags of one purpose (`refresh tokens`).
+    pub fn derive_tag_key(&self, purpose: &str) -> TagKey {
+        TagKey(hmac::Key::new(
+            hmac::HMAC_SHA256,
+            expand(self.0.as_slice(), "haetae master key", purpose).as_slice(),
+        ))
+    }
 }
 
 impl fmt::Debug for MasterKey {
@@ -81,6 +90,33 @@ impl fmt::Debug for MasterKey {
 
 /// Seals and opens values for one purpose. The cipher's key schedule is kept, so sealing is cheap.
 pub struct SealingKey(LessSafeKey);
+
+/// Marks what the holders of a key made, so that what others made up is known at sight (HMAC-SHA256, cut to
+/// as many bytes as are wanted).
+pub struct TagKey(hmac::Key);
+
+impl TagKey {
+    /// The first `N` bytes of the tag of `message`.
+    pub fn tag<const N: usize>(&self, message: &[u8]) -> [u8; N] {
+        let whole = hmac::sign(&self.0, message);
+        let mut tag = [0; N];
+        for (to, from) in tag.iter_mut().zip(whole.as_ref()) {
+            *to = *from;
+        }
+        tag
+    }
+
+    /// Whether `tag` is that of `message`; takes the same time wherever they differ.
+    pub fn is_tag<const N: usize>(&self, message: &[u8], tag: &[u8; N]) -> bool {
+        constant_time_eq(&self.tag::<N>(message), tag)
+    }
+}
+
+impl fmt::Debug for TagKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TagKey(…)")
+    }
+}
 
 /// A sealed value that does not open. Deliberately does not tell a wrong key, a wrong context and a
 /// changed byte apart: nobody can.
@@ -156,10 +192,7 @@ impl SealingKey {
     }
 
     fn derived(secret: &[u8], domain: &str, purpose: &str) -> Self {
-        let mut key = Zeroizing::new([0; KEY_LEN]);
-        let prk = Salt::new(HKDF_SHA256, domain.as_bytes()).extract(secret);
-        derive_into(&prk, purpose, &mut key);
-        Self::with(&key)
+        Self::with(&expand(secret, domain, purpose))
     }
 
     #[expect(clippy::expect_used, reason = "AES-256 takes every key of 32 bytes")]
@@ -181,6 +214,14 @@ fn bound(aad: &[u8]) -> Vec<u8> {
     bound.push(VERSION);
     bound.extend_from_slice(aad);
     bound
+}
+
+/// 32 bytes out of a secret, others for each domain and purpose.
+fn expand(secret: &[u8], domain: &str, purpose: &str) -> Zeroizing<[u8; KEY_LEN]> {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    let prk = Salt::new(HKDF_SHA256, domain.as_bytes()).extract(secret);
+    derive_into(&prk, purpose, &mut key);
+    key
 }
 
 struct KeyLength;

@@ -95,6 +95,6 @@ impl Manage {
 
     async fn families(&self) -> Result<FamilyStore, ManageError> {
         let redis = self.redis().await?.clone();
-        Ok(FamilyStore::connect(redis, family_policy(&self.config)).await?)
+        Ok(FamilyStore::connect(redis, family_policy(&self.config), &self.master).await?)
     }
 }

@@ -99,7 +99,9 @@ impl Installed {
         };
         let (session, _cookie) = sso.create(start, now).await.expect("a session");
         let families =
-            FamilyStore::connect(redis, family_policy(&self.config)).await.expect("families");
+            FamilyStore::connect(redis, family_policy(&self.config), &self.manage.master)
+                .await
+                .expect("families");
         let grant: FamilyGrant = serde_json::from_value(json!({
             "sub": account.id, "client_id": "app", "sid": session.sid,
             "scope": "openid offline_access", "auth_time": now, "acr": factors.acr,

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Kind,
+    Entry, Kind,
     stream::{self, EPOCH, Position, STREAM},
     table::Table,
 };
@@ -110,6 +110,11 @@ impl DenylistReplica {
     pub async fn wait_loaded(&self) {
         // The sender lives in `shared`, so this ends with a value only.
         let _ = self.shared.whole.subscribe().wait_for(|whole| *whole).await;
+    }
+
+    /// Whether this copy refuses all that `entry` refuses: then it has been recorded and published.
+    pub fn holds(&self, entry: &Entry) -> bool {
+        self.shared.table.holds(entry)
     }
 
     /// How it is doing.

@@ -118,6 +118,14 @@ impl Table {
         })
     }
 
+    /// Whether everything that `entry` refuses is refused already, for as long.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let rule = Rule { issued_before: entry.issued_before, until: entry.until };
+        self.kinds
+            .get(place(entry.kind))
+            .is_some_and(|kind| kind.holds(&self.hasher, &entry.value, rule))
+    }
+
     /// Adds entries. An entry that is there already, or over, changes nothing.
     pub(super) fn insert<'a>(&self, entries: impl Iterator<Item = &'a Entry>, now: Timestamp) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,6 +192,14 @@ impl OneKind {
         };
         let (issued, now) = (issued_at(claims), now());
         denied.rules().any(|rule| issued < rule.issued_before && !rule.is_over(now))
+    }
+
+    fn holds(&self, hasher: &RandomState, value: &str, rule: Rule) -> bool {
+        let Some(shard) = self.shard(hasher, value) else {
+            return false;
+        };
+        let map = shard.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(value).is_some_and(|denied| denied.rules().any(|known| known.covers(rule)))
     }
 
     fn shard(

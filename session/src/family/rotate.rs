@@ -1,12 +1,14 @@
 //! One use of a refresh token, and what can come of it.
 
+use std::sync::atomic::Ordering;
+
 use haetae_base::{clock::Timestamp, secret::SecretHash};
 use haetae_keys::{claims::Scope, seal::SealingKey};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     AccessRef, FamilyGrant, FamilyStore,
-    store::{PREFIX, REMEMBERED, SLACK_MS, family_key},
+    store::{PREFIX, REMEMBERED, SLACK_MS, UNSEEN, family_key},
 };
 use crate::{
     FamilyId, RefreshFamily, StoreError,
@@ -97,15 +99,20 @@ impl FamilyStore {
         access: Option<&AccessRef>,
         now: Timestamp,
     ) -> Result<Rotated, RotateError> {
-        let Some(claimed) = bearer::parse::<RefreshFamily>(PREFIX, presented) else {
+        let Some(claimed) = self.presented(presented) else {
             return Err(RotateError::Unknown);
         };
         let (family, hash) = (claimed.id, claimed.hash);
         let key = successor_key(presented);
-        let successor = bearer::new(PREFIX, family, claimed.generation.saturating_add(1));
+        let successor =
+            bearer::stamped(PREFIX, family, claimed.generation.saturating_add(1), &self.stamp);
         let sealed = key.seal(successor.expose_secret().as_bytes(), hash.as_bytes());
-        let answer =
-            self.ask(&claimed, client_id, &successor, &sealed, requested, access, now).await?;
+        let use_up = UseUp { claimed: &claimed, client_id, successor: &successor, sealed: &sealed };
+        let mut answer = self.ask(&use_up, requested, access, now, self.given_up(now)).await?;
+        if answer.first().is_some_and(|verdict| verdict == b"late") {
+            // It was answered, so somebody waits: a clock was set, and nothing was done.
+            answer = self.ask(&use_up, requested, access, now, 0).await?;
+        }
         let mut answer = answer.into_iter();
         let verdict = answer.next().unwrap_or_default();
         let outcome = String::from_utf8_lossy(&verdict).into_owned();
@@ -139,19 +146,17 @@ impl FamilyStore {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the arguments of family.lua, in its order")]
     async fn ask(
         &self,
-        presented: &Presented<RefreshFamily>,
-        client_id: &str,
-        successor: &SecretString,
-        sealed: &[u8],
+        use_up: &UseUp<'_>,
         requested: Option<&Scope>,
         access: Option<&AccessRef>,
         now: Timestamp,
+        given_up: i64,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut call = self.rotate.key(family_key(presented.id));
-        call.arg(presented.hash.as_bytes().as_slice())
+        let UseUp { claimed, client_id, successor, sealed } = *use_up;
+        let mut call = self.rotate.key(family_key(claimed.id));
+        call.arg(claimed.hash.as_bytes().as_slice())
             .arg(client_id)
             .arg(now.as_millis())
             .arg(self.policy.grace.as_millis().to_string())
@@ -161,13 +166,39 @@ impl FamilyStore {
             .arg(REMEMBERED)
             .arg(SLACK_MS)
             .arg(access.map(AccessRef::to_text).unwrap_or_default())
-            .arg(presented.generation)
-            .arg(self.policy.session_idle.map_or(0, index::millis));
+            .arg(claimed.generation)
+            .arg(self.policy.session_idle.map_or(0, index::millis))
+            .arg(given_up);
         for scope in requested.into_iter().flat_map(Scope::iter) {
             call.arg(scope);
         }
-        Ok(call.invoke_async(&mut self.redis.connection()).await?)
+        let mut answer: Vec<Vec<u8>> = call.invoke_async(&mut self.redis.connection()).await?;
+        let clock = answer.pop().and_then(|clock| std::str::from_utf8(&clock).ok()?.parse().ok());
+        let clock: i64 = clock.ok_or(StoreError::Unreadable("the clock of Redis"))?;
+        self.ahead.store(clock.saturating_sub(now.as_millis()), Ordering::Relaxed);
+        Ok(answer)
     }
+
+    /// When a use that is asked for `now` must not be carried out any more, by the clock of Redis: half way
+    /// through the grace, so that whoever comes back with the same token finds its successor. 0 before that
+    /// clock was seen.
+    fn given_up(&self, now: Timestamp) -> i64 {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        if ahead == UNSEEN {
+            return 0;
+        }
+        let patience = index::millis(self.policy.grace / 2).max(1000);
+        now.as_millis().saturating_add(ahead).saturating_add(patience)
+    }
+}
+
+/// A token that is to be used up, and what takes its place.
+#[derive(Clone, Copy)]
+struct UseUp<'a> {
+    claimed: &'a Presented<RefreshFamily>,
+    client_id: &'a str,
+    successor: &'a SecretString,
+    sealed: &'a [u8],
 }
 
 /// The key that only the holder of `presented` can make.

@@ -1,8 +1,12 @@
 //! Where refresh families live; how they begin and how they are ended.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use haetae_base::{clock::Timestamp, redis::Redis};
+use haetae_keys::seal::{MasterKey, TagKey};
 use redis::Script;
 use secrecy::SecretString;
 
@@ -10,7 +14,11 @@ use super::{
     AccessRef, FamilyGrant,
     rotate::{grant, issued},
 };
-use crate::{FamilyId, RefreshFamily, SessionId, StoreError, bearer, index, script, sso};
+use crate::{
+    FamilyId, RefreshFamily, SessionId, StoreError,
+    bearer::{self, Presented},
+    index, script, sso,
+};
 
 pub(super) const PREFIX: &str = "hrt_";
 /// How many rotated tokens a family remembers within the grace window. Nobody who is not attacking
@@ -78,26 +86,40 @@ pub struct FamilyStore {
     pub(super) policy: FamilyPolicy,
     pub(super) rotate: Script,
     kill: Script,
+    /// Stamps tokens: only one that was issued may end its family when it comes back.
+    pub(super) stamp: Arc<TagKey>,
+    /// How far the clock of Redis is ahead of the callers', in ms, as last seen; [`UNSEEN`] before that.
+    pub(super) ahead: Arc<AtomicI64>,
 }
 
+/// The clock of Redis has not been seen yet.
+pub(super) const UNSEEN: i64 = i64::MIN;
+
 impl FamilyStore {
-    /// The store in `redis`; loads its scripts there.
+    /// The store in `redis`; loads its scripts there. Tokens are stamped under `master`.
     ///
     /// # Errors
     /// [`StoreError`] when Redis does not answer.
-    pub async fn connect(redis: Redis, policy: FamilyPolicy) -> Result<Self, StoreError> {
-        Self::with_script(redis, policy, include_str!("family.lua")).await
+    pub async fn connect(
+        redis: Redis,
+        policy: FamilyPolicy,
+        master: &MasterKey,
+    ) -> Result<Self, StoreError> {
+        Self::with_script(redis, policy, master, include_str!("family.lua")).await
     }
 
     /// The same with another `family.lua`, for the control that takes the guard out.
     pub(super) async fn with_script(
         redis: Redis,
         policy: FamilyPolicy,
+        master: &MasterKey,
         rotate: &str,
     ) -> Result<Self, StoreError> {
         let (rotate, kill) = (Script::new(rotate), Script::new(include_str!("kill.lua")));
         script::load(&redis, &[&rotate, &kill]).await?;
-        Ok(Self { redis, policy, rotate, kill })
+        let stamp = Arc::new(master.derive_tag_key("refresh tokens"));
+        let ahead = Arc::new(AtomicI64::new(UNSEEN));
+        Ok(Self { redis, policy, rotate, kill, stamp, ahead })
     }
 
     /// Begins a family and returns its first token.
@@ -125,7 +147,7 @@ impl FamilyStore {
         now: Timestamp,
     ) -> Result<(FamilyId, SecretString), StoreError> {
         let family = FamilyId::new(now);
-        let token = bearer::new(PREFIX, family, 0);
+        let token = bearer::stamped(PREFIX, family, 0, &self.stamp);
         let absolute = now.plus(self.policy.absolute);
         let idle = now.plus(self.policy.idle).min(absolute);
         let json = serde_json::to_vec(grant).map_err(|_| StoreError::Unreadable("a grant"))?;
@@ -165,6 +187,11 @@ impl FamilyStore {
         Ok((family, token))
     }
 
+    /// What `token` claims to be; `None` when nobody here ever issued it.
+    pub(super) fn presented(&self, token: &str) -> Option<Presented<RefreshFamily>> {
+        bearer::parse_stamped(PREFIX, token, &self.stamp)
+    }
+
     /// Ends the family of `token` at the wish of its client (RFC 7009). Any token of the family will do,
     /// also one that is spent: the client wants the grant gone. Returns what was revoked; `None` when
     /// there was nothing left to revoke.
@@ -177,7 +204,7 @@ impl FamilyStore {
         client_id: &str,
         now: Timestamp,
     ) -> Result<Option<FamilyGrant>, RevokeError> {
-        match bearer::parse::<RefreshFamily>(PREFIX, token) {
+        match self.presented(token) {
             Some(presented) => self.kill(presented.id, client_id, Offline::Revoke, now).await,
             None => Ok(None),
         }
@@ -260,7 +287,7 @@ impl FamilyStore {
         token: &str,
         now: Timestamp,
     ) -> Result<Option<FamilyStatus>, StoreError> {
-        let Some(presented) = bearer::parse::<RefreshFamily>(PREFIX, token) else {
+        let Some(presented) = self.presented(token) else {
             return Ok(None);
         };
         let found = self.read(presented.id, now).await?;

@@ -7,8 +7,12 @@ mod parallel;
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use haetae_base::clock::Timestamp;
-use haetae_keys::claims::{Acr, Scope};
+use haetae_keys::{
+    claims::{Acr, Scope},
+    seal::MasterKey,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
@@ -50,9 +54,16 @@ fn grant() -> FamilyGrant {
     }
 }
 
+/// The same for all stores of a test.
+fn master() -> MasterKey {
+    MasterKey::from_secret(&STANDARD.encode(*b"0123456789abcdef0123456789abcdef").into())
+        .expect("a key")
+}
+
 async fn store() -> (TestRedis, FamilyStore) {
     let redis = TestRedis::start().await;
-    let store = FamilyStore::connect(redis.connect().await, POLICY).await.expect("connects");
+    let store =
+        FamilyStore::connect(redis.connect().await, POLICY, &master()).await.expect("connects");
     (redis, store)
 }
 
@@ -221,10 +232,61 @@ async fn redis_sees_no_token_and_keeps_nothing_for_ever() {
     assert_eq!(redis.keys_without_end().await, Vec::<String>::new());
 }
 
+/// Redis hangs for longer than the grace; the caller hears that it did not work, and comes back.
+async fn after_a_hang(script: &str) -> Result<Rotated, RotateError> {
+    let redis = TestRedis::start().await;
+    let policy = FamilyPolicy { grace: Duration::from_secs(2), ..POLICY };
+    let connection = redis.connect().await;
+    let store = FamilyStore::with_script(connection, policy, &master(), script).await;
+    let store = store.expect("connects");
+    let token = rotate(&store, &begin(&store).await, after(1)).await;
+    redis.freeze();
+    let lost = store.rotate(token.expose_secret(), "shop", None, after(2)).await;
+    assert!(matches!(lost, Err(RotateError::Store(_))), "{lost:?}");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    redis.thaw();
+    // Behind what waits on the same connection.
+    let family = store.inspect(token.expose_secret(), after(3)).await;
+    family.expect("answers");
+    store.rotate(token.expose_secret(), "shop", None, after(14)).await
+}
+
+#[tokio::test]
+async fn what_a_hanging_redis_does_too_late_is_not_done() {
+    let rotated = after_a_hang(include_str!("family.lua")).await.expect("it was not used up");
+    assert!(!rotated.replayed);
+    let guard = "if given_up > 0 and clock > given_up then return { 'late' } end";
+    let script = include_str!("family.lua");
+    assert!(script.contains(guard));
+    let control = after_a_hang(&script.replace(guard, "")).await;
+    assert!(matches!(control, Err(RotateError::Reused { .. })), "{control:?}");
+}
+
+/// Only a token that was issued may end its family: a text that was damaged on its way is not theft.
+#[tokio::test]
+async fn a_made_up_token_of_a_living_family_ends_nothing() {
+    let (_redis, store) = store().await;
+    let token = begin(&store).await;
+    let text = token.expose_secret();
+    for at in [4, 30, 60, 91] {
+        let mut damaged = text.to_owned().into_bytes();
+        damaged[at] = if damaged[at] == b'A' { b'B' } else { b'A' };
+        let damaged = String::from_utf8(damaged).expect("ASCII");
+        let refused = store.rotate(&damaged, "shop", None, after(1)).await;
+        assert!(matches!(refused, Err(RotateError::Unknown)), "{at}");
+        assert_eq!(store.revoke(&damaged, "shop", after(1)).await.expect("answers"), None, "{at}");
+    }
+    rotate(&store, &token, after(1)).await;
+    // The control: one that was issued does.
+    let refused = store.rotate(text, "shop", None, after(100)).await;
+    assert!(matches!(refused, Err(RotateError::Reused { first: true, .. })));
+}
+
 #[tokio::test]
 async fn junk_is_unknown() {
     let (_redis, store) = store().await;
-    let forged = crate::bearer::new("hrt_", crate::FamilyId::new(START), 0);
+    let stamp = master().derive_tag_key("refresh tokens");
+    let forged = crate::bearer::stamped("hrt_", crate::FamilyId::new(START), 0, &stamp);
     for junk in ["", "hrt_", "hrt_x", forged.expose_secret(), "' OR 1=1"] {
         let refused = store.rotate(junk, "shop", None, START).await;
         assert!(matches!(refused, Err(RotateError::Unknown)), "{junk}");
@@ -369,7 +431,8 @@ async fn without_offline_access_it_ends_with_its_session_which_its_use_keeps_ali
         SsoLifetimes { idle: Duration::from_mins(5), absolute: Duration::from_secs(1000) };
     let sso = SsoStore::connect(redis.connect().await, lifetimes).await.expect("connects");
     let policy = FamilyPolicy { session_idle: Some(lifetimes.idle), ..POLICY };
-    let store = FamilyStore::connect(redis.connect().await, policy).await.expect("connects");
+    let store =
+        FamilyStore::connect(redis.connect().await, policy, &master()).await.expect("connects");
     let factors = Factors { auth_time: START, acr: Acr::OneFactor, amr: Vec::new(), epoch: 0 };
     let start = Start { sub: "usr_1".to_owned(), factors, user_agent: None, address: None };
     let begin = async |offline| {

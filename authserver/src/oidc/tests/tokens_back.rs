@@ -1,10 +1,15 @@
 //! Tokens that come back: userinfo, introspection, revocation. And what is public: discovery, the keys.
 
+use std::time::Duration;
+
 use axum::{body::Body, http::Request};
+use haetae_base::clock::Clock;
 use haetae_config::keys::Algorithm;
+use haetae_session::denylist::RevocationLog;
 use serde_json::{Value, json};
 
 use super::{SECRET, World, register, text, token::eventually_refused};
+use crate::store::revocations::Revocations;
 
 #[tokio::test]
 async fn userinfo_tells_what_the_scope_allows() {
@@ -167,6 +172,32 @@ async fn a_client_that_refreshes_all_the_time_leaves_no_token_alive() {
     for tokens in [&first, &newest] {
         eventually_refused(&mut world, &text(&tokens["access_token"])).await;
     }
+}
+
+/// Whoever holds a spent token may present it for ever; the log of revocations does not grow for it.
+#[tokio::test]
+async fn a_replay_that_comes_again_and_again_is_written_down_once() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let first = world.tokens().await;
+    let spent = text(&first["refresh_token"]);
+    let mut newest = first.clone();
+    for _ in 0..20 {
+        newest = world.refresh(&text(&newest["refresh_token"])).await.tokens();
+    }
+    world.house.clock.advance(Duration::from_secs(60));
+    let recorded = async |world: &World| {
+        let log = Revocations::new(world.house.state.sql.clone());
+        log.live(world.house.clock.now(), 0, 10_000).await.expect("sql").len()
+    };
+    world.refresh(&spent).await.refused(400, "invalid_grant");
+    eventually_refused(&mut world, &text(&newest["access_token"])).await;
+    let once = recorded(&world).await;
+    assert!(once > 0);
+    for _ in 0..10 {
+        world.refresh(&spent).await.refused(400, "invalid_grant");
+    }
+    assert_eq!(recorded(&world).await, once);
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 //! what its roles are was decided when the family began; whoever shuts an account ends its families.
 
 use haetae_keys::claims::Scope;
-use haetae_session::family::{FamilyGrant, RotateError};
+use haetae_session::{
+    denylist::Entry,
+    family::{FamilyGrant, RotateError},
+};
 use secrecy::ExposeSecret;
 use serde_json::Map;
 
@@ -90,9 +93,18 @@ async fn refused(request: &TokenRequest<'_>, error: RotateError) -> Result<OAuth
             if first {
                 alert(request, &family.to_string(), &grant);
             }
-            // Also at a later replay: the first one may have failed here.
-            let entries = tokens_of(request.state, &grant);
-            request.state.denylist.revoke_all(entries).await?;
+            // Also at a later replay: the first one may have failed here. What is refused already is not
+            // written once more, or anybody with a spent token could fill the log.
+            let state = request.state;
+            let mut entries = tokens_of(state, &grant);
+            let now = state.now();
+            entries.retain(|entry| {
+                let still = Entry { until: entry.until.min(now), ..entry.clone() };
+                !entry.is_over(now) && !state.replica.holds(&still)
+            });
+            if !entries.is_empty() {
+                state.denylist.revoke_all(entries).await?;
+            }
             OAuthError::invalid_grant("the refresh token was used before; its family is revoked")
         }
         RotateError::Store(error) => error.into(),

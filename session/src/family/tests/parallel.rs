@@ -9,7 +9,11 @@ async fn stampede(redis: &TestRedis, script: &str, callers: usize) -> (usize, us
     let mut stores = Vec::new();
     for _ in 0..8 {
         let connection = redis.connect().await;
-        stores.push(FamilyStore::with_script(connection, POLICY, script).await.expect("connects"));
+        stores.push(
+            FamilyStore::with_script(connection, POLICY, &master(), script)
+                .await
+                .expect("connects"),
+        );
     }
     let token = begin(&stores[0]).await;
     let calls = (0..callers).map(|caller| {
@@ -70,7 +74,8 @@ async fn measure_a_rotation() {
         let redis = TestRedis::start().await;
         redis.forgetful().await;
         let policy = FamilyPolicy { absolute: Duration::from_hours(24 * 365), ..POLICY };
-        let store = FamilyStore::connect(redis.connect().await, policy).await.expect("connects");
+        let store =
+            FamilyStore::connect(redis.connect().await, policy, &master()).await.expect("connects");
         let (mut token, mut now) = (begin(&store).await, START);
         let mut durations = Vec::new();
         for _ in 0..5000 {
