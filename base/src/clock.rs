@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// An instant: UTC milliseconds since the Unix epoch. This is how instants are stored everywhere; on the
 /// wire of an API they are RFC 3339 text (see [`Timestamp::to_rfc3339`]), in a JWT whole seconds.
@@ -67,9 +67,13 @@ impl Timestamp {
             .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
     }
 
-    /// Reads RFC 3339 text with any offset. `None` when it is not RFC 3339.
+    /// Reads RFC 3339 text with any offset. `None` when it is not RFC 3339, or not an instant that can be written
+    /// in UTC (the years 0 to 9999).
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        if !(0..=9999).contains(&instant.checked_to_offset(UtcOffset::UTC)?.year()) {
+            return None;
+        }
         i64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 }
@@ -133,7 +137,14 @@ mod tests {
         let instant = Timestamp::from_millis(1_700_000_000_250);
         assert_eq!(instant.to_rfc3339(), "2023-11-14T22:13:20.25Z");
         assert_eq!(Timestamp::parse_rfc3339("2023-11-15T07:13:20.25+09:00"), Some(instant));
-        assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+        // The last one is in the year 10000, and the one before it in the year -1, when told in UTC.
+        for wrong in ["yesterday", "0000-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"] {
+            assert_eq!(Timestamp::parse_rfc3339(wrong), None, "{wrong}");
+        }
+        for edge in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"] {
+            let instant = Timestamp::parse_rfc3339(edge).expect(edge);
+            assert_eq!(instant.to_rfc3339(), edge);
+        }
     }
 
     #[test]

@@ -10,7 +10,11 @@ use crate::{
         inventory::Stock,
         money::{Currency, Money},
     },
-    store::inventory::{Description, ItemPatch},
+    object,
+    store::inventory::{
+        Description, ItemPatch, MAX_ATTRIBUTES, MAX_ATTRIBUTES_BYTES, attributes_fit,
+        weigh_attributes,
+    },
 };
 
 /// The longest name, in characters.
@@ -19,10 +23,6 @@ pub const MAX_NAME: usize = 200;
 pub const MAX_SKU: usize = 100;
 /// The longest description, in characters.
 pub const MAX_DESCRIPTION: usize = 4000;
-/// The most attributes.
-pub const MAX_ATTRIBUTES: usize = 64;
-/// All attributes together, in bytes of JSON.
-pub const MAX_ATTRIBUTES_BYTES: usize = 16 * 1024;
 
 /// A new item.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -41,6 +41,7 @@ pub struct ItemInput {
     #[schema(maximum = 1_000_000_000)]
     pub quantity: u32,
     /// What one unit costs.
+    #[serde(default, deserialize_with = "object::maybe")]
     pub price: Option<PriceInput>,
     /// When it takes place (RFC 3339).
     #[schema(format = DateTime)]
@@ -80,16 +81,17 @@ pub struct ItemPatchInput {
     /// How many there are; what is held and sold stays.
     pub quantity: Option<u32>,
     /// What one unit costs.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     #[schema(value_type = Option<PriceInput>)]
     pub price: Option<Option<PriceInput>>,
     /// When it takes place (RFC 3339).
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub starts_at: Option<Option<String>>,
-    /// Attributes to set; `null` removes one.
+    /// Attributes to merge: `null` removes one, or all.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
-    pub attributes: Option<Map<String, Value>>,
+    pub attributes: Option<Option<Map<String, Value>>>,
 }
 
 /// Tells `null` (`Some(None)`) from absence (`None`).
@@ -98,6 +100,13 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+#[expect(clippy::option_option, reason = "three cases, as a merge patch has them")]
+fn present_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    object::maybe(deserializer).map(Some)
 }
 
 impl ItemInput {
@@ -147,7 +156,9 @@ impl ItemPatchInput {
             quantity: self.quantity,
             price: self.price.map(|price| price.and_then(|price| errors.price(&price))),
             starts_at: self.starts_at.map(|text| text.and_then(|text| errors.instant(&text))),
-            attributes: self.attributes.map(|attributes| errors.attributes(attributes)),
+            attributes: self
+                .attributes
+                .map(|attributes| attributes.map(|attributes| errors.attributes(attributes))),
         };
         if errors.0.is_empty() { Ok(patch) } else { Err(errors.0) }
     }
@@ -220,9 +231,9 @@ impl Errors {
     }
 
     fn attributes(&mut self, attributes: Map<String, Value>) -> Map<String, Value> {
-        match weigh(&attributes) {
+        match weigh_attributes(&attributes) {
             None => self.add("/attributes", "must not contain the character NUL"),
-            Some(bytes) if attributes.len() > MAX_ATTRIBUTES || bytes > MAX_ATTRIBUTES_BYTES => {
+            Some(_) if !attributes_fit(&attributes) => {
                 self.add(
                     "/attributes",
                     format!(
@@ -234,26 +245,6 @@ impl Errors {
         }
         attributes
     }
-}
-
-/// About how many bytes of JSON this is. `None` when there is a NUL in it: PostgreSQL has no such text.
-fn weigh(attributes: &Map<String, Value>) -> Option<usize> {
-    fn text(text: &str) -> Option<usize> {
-        if text.as_bytes().contains(&0) { None } else { Some(text.len() + 3) }
-    }
-    fn value(of: &Value) -> Option<usize> {
-        match of {
-            Value::Null | Value::Bool(_) => Some(6),
-            Value::Number(_) => Some(20),
-            Value::String(of) => text(of),
-            Value::Object(members) => weigh(members),
-            Value::Array(values) => {
-                values.iter().try_fold(2_usize, |sum, of| Some(sum + value(of)?))
-            }
-        }
-    }
-    let members = attributes.iter();
-    members.into_iter().try_fold(2_usize, |sum, (name, of)| Some(sum + text(name)? + value(of)?))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod http;
 pub mod import;
 pub mod item_input;
 pub mod lease;
+mod object;
 pub mod payment;
 pub mod ports;
 pub mod queue;

@@ -239,6 +239,8 @@ async fn inventory_that_makes_no_sense() {
         json!({ "name": "x", "quantity": 1, "price": { "amount_minor": -5, "currency": "KRW" } }),
         json!({ "name": "x", "quantity": 1, "price": { "amount_minor": 5, "currency": "won" } }),
         json!({ "name": "x", "quantity": 1, "starts_at": "tomorrow" }),
+        json!({ "name": "x", "quantity": 1, "starts_at": "9999-12-31T23:59:59-12:00" }),
+        json!(["sku", "x", null, 7, [5, "KRW"], null, null]),
         json!({ "name": "x", "quantity": 1, "attributes": [] }),
     ] {
         let page = shop.service.post("inventory", &body).await;

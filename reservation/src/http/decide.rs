@@ -24,6 +24,7 @@ use super::{
 use crate::{
     domain::reservation::{ReservationId, Status},
     item_input::Errors,
+    object,
     queue::changes::Waiter,
     store::{intent::Decision, reservations::Standing},
 };
@@ -36,7 +37,7 @@ pub(crate) const MAX_REASON: usize = 500;
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfirmInput {
     /// Pays; without it nothing is to be paid.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::maybe")]
     payment: Option<PaymentInput>,
 }
 

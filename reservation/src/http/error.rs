@@ -164,6 +164,7 @@ impl From<WriteItemError> for ApiError {
             )
             .detail(error.to_string())
             .into(),
+            WriteItemError::Attributes => Self::field("/attributes", error.to_string()),
             WriteItemError::Store(error) => error.into(),
         }
     }

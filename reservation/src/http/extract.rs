@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
+use crate::object::Object;
 
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -109,20 +110,39 @@ fn malformed(detail: impl Into<String>) -> ApiError {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(&mut json).map(|Object(value)| value);
+    let value = value.map_err(|error| {
         let field = pointer(error.path());
         let error = error.into_inner();
         match error.classify() {
             serde_json::error::Category::Data => {
                 let text = error.to_string();
                 let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-                ApiError::field(&field, reason)
+                ApiError::field(&field, plain(reason))
             }
             _ => malformed(error.to_string()),
         }
     })?;
     json.end().map_err(|error| malformed(error.to_string()))?;
     Ok(value)
+}
+
+/// What serde says, in words that do not tell how this program is written.
+fn plain(reason: &str) -> String {
+    let Some((found, expected)) = reason.rsplit_once(", expected ") else {
+        return reason.to_owned();
+    };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = found.replace("sequence", "list").replace("map", "object");
+    format!("{found}, expected {expected}")
 }
 
 /// A path as a JSON pointer (RFC 6901).
@@ -168,6 +188,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T>
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|error| ApiError::parameter("query", error.body_text()))
+            .map_err(|error| {
+                let text = error.body_text();
+                let reason = text.rsplit_once("query string: ").map_or("", |(_, reason)| reason);
+                ApiError::parameter("query", reason)
+            })
     }
 }

@@ -1,6 +1,8 @@
 //! `POST /api/v1/reservations`: a request is written down, answered, and answered the same when it is
 //! repeated.
 
+use std::time::Duration;
+
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -29,6 +31,7 @@ use crate::{
         reservation::{ReservationId, Status},
     },
     item_input::Errors,
+    object,
     store::{
         accept::{AcceptRequest, Acceptance, Accepted, NewReservation},
         idempotency::{Answer, KeptAnswer, UsedKey},
@@ -45,9 +48,11 @@ pub(crate) const MAX_TOKEN: usize = 200;
 #[serde(deny_unknown_fields)]
 pub(super) struct ReserveInput {
     /// What is wanted: all of it, or nothing. Lines of the same item are added up.
+    #[serde(deserialize_with = "object::each")]
     #[schema(min_items = 1, max_items = 20)]
     items: Vec<LineInput>,
     /// Pays at once; without it the reservation stops at `held` and waits for `confirm`.
+    #[serde(default, deserialize_with = "object::maybe")]
     payment: Option<PaymentInput>,
     /// Anything to be added.
     #[schema(max_length = 500)]
@@ -140,11 +145,12 @@ pub(super) async fn create(
     let (acceptance, in_use) = state.committer.accept(request).await?;
     let outcome = match (acceptance, waiter) {
         (Acceptance::Refused(refusal), _) => return Err(refusal.into()),
-        (Acceptance::KnownKey(used), _) => {
+        (Acceptance::KnownKey(used), waiter) => {
             if used.fingerprint != key.fingerprint {
                 return Err(idempotency_key::reused());
             }
-            replay(&state, &caller, &key.key, used).await?
+            let wait = waiter.map(|(_, wait)| wait);
+            replay(&state, &caller, &key.key, used, wait).await?
         }
         (Acceptance::Accepted(accepted), None) => {
             (id, answer_now(&accepted).map_err(|_| Problem::internal())?)
@@ -169,19 +175,27 @@ fn answer_now(accepted: &Accepted) -> Result<Answer, serde_json::Error> {
     Ok(Answer { status: 202, body: serde_json::to_string(&shape)? })
 }
 
-/// What the first request with this key was answered. If its process died before it could answer, the
-/// answer is made of what is there now.
+/// What the first request with this key was answered. If its process died before it could answer, or the
+/// answer was only that it will be decided and this request waits for that, it is made of what is there now.
 async fn replay(
     state: &ApiState,
     caller: &Caller,
     key: &str,
     used: UsedKey,
+    wait: Option<Duration>,
 ) -> Result<(ReservationId, Answer), ApiError> {
     let id = used.reservation;
-    match used.answer {
-        Some(answer) => Ok((id, answer)),
-        None => Ok((id, answer_and_keep(state, caller, key, id).await?)),
+    let is_final = |answer: &Answer| answer.status != StatusCode::ACCEPTED.as_u16();
+    match (used.answer, wait) {
+        (Some(answer), None) => return Ok((id, answer)),
+        (Some(answer), Some(_)) if is_final(&answer) => return Ok((id, answer)),
+        (_, Some(wait)) => {
+            let waiter = state.waiters.wait_for(id);
+            wait_until(state, id, waiter, wait, is_decided).await?;
+        }
+        (None, None) => {}
     }
+    Ok((id, answer_and_keep(state, caller, key, id).await?))
 }
 
 async fn answer_and_keep(

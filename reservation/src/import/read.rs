@@ -13,7 +13,10 @@ use super::{
     BadLines, Format, ImportError, OnProgress, Progress,
     spool::{Chunks, Spool},
 };
-use crate::item_input::{ItemInput, PriceInput};
+use crate::{
+    item_input::{ItemInput, PriceInput},
+    object::Object,
+};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 256 * 1024;
@@ -65,7 +68,7 @@ impl Reading<'_> {
             if text.is_empty() {
                 continue;
             }
-            match serde_json::from_slice::<ItemInput>(text) {
+            match serde_json::from_slice::<Object<ItemInput>>(text).map(|Object(input)| input) {
                 Ok(input) => self.item(number, input)?,
                 Err(error) => self.bad.add(number, plain(&error)),
             }

@@ -70,6 +70,37 @@ fn json_size(value: &Json) -> usize {
     size_of::<Json>() + inside
 }
 
+/// The most attributes.
+pub const MAX_ATTRIBUTES: usize = 64;
+/// All attributes together, in bytes of JSON.
+pub const MAX_ATTRIBUTES_BYTES: usize = 16 * 1024;
+
+/// About how many bytes of JSON this is. `None` when there is a NUL in it: PostgreSQL has no such text.
+pub(crate) fn weigh_attributes(attributes: &Map<String, Json>) -> Option<usize> {
+    fn text(text: &str) -> Option<usize> {
+        if text.as_bytes().contains(&0) { None } else { Some(text.len() + 3) }
+    }
+    fn value(of: &Json) -> Option<usize> {
+        match of {
+            Json::Null | Json::Bool(_) => Some(6),
+            Json::Number(_) => Some(20),
+            Json::String(of) => text(of),
+            Json::Object(members) => weigh_attributes(members),
+            Json::Array(values) => {
+                values.iter().try_fold(2_usize, |sum, of| Some(sum + value(of)?))
+            }
+        }
+    }
+    let members = attributes.iter();
+    members.into_iter().try_fold(2_usize, |sum, (name, of)| Some(sum + text(name)? + value(of)?))
+}
+
+/// Whether attributes are within their bounds.
+pub(crate) fn attributes_fit(attributes: &Map<String, Json>) -> bool {
+    attributes.len() <= MAX_ATTRIBUTES
+        && weigh_attributes(attributes).is_some_and(|bytes| bytes <= MAX_ATTRIBUTES_BYTES)
+}
+
 /// A change of an item: what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemPatch {
@@ -85,8 +116,8 @@ pub struct ItemPatch {
     pub price: Option<Option<Money>>,
     /// When it takes place.
     pub starts_at: Option<Option<Timestamp>>,
-    /// Attributes to set; `null` removes one (RFC 7396).
-    pub attributes: Option<Map<String, Json>>,
+    /// Attributes to merge (RFC 7396); none instead of them removes all.
+    pub attributes: Option<Option<Map<String, Json>>>,
 }
 
 /// Why an item cannot be written.
@@ -104,6 +135,11 @@ pub enum WriteItemError {
     /// The quantity is out of bounds.
     #[error(transparent)]
     Stock(#[from] StockError),
+    /// With those that were there already, there are too many attributes.
+    #[error(
+        "an item has at most {MAX_ATTRIBUTES} attributes and {MAX_ATTRIBUTES_BYTES} bytes of them"
+    )]
+    Attributes,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -218,6 +254,9 @@ impl Store {
             None => item.stock,
         };
         let about = patch.onto(item.about);
+        if !attributes_fit(&about.attributes) {
+            return Err(WriteItemError::Attributes);
+        }
         let mut values: Vec<Value> = vec![
             id.to_string().into(),
             i64::from(stock.quantity()).into(),
@@ -250,14 +289,35 @@ impl ItemPatch {
         about.description = self.description.unwrap_or(about.description);
         about.price = self.price.unwrap_or(about.price);
         about.starts_at = self.starts_at.unwrap_or(about.starts_at);
-        for (name, value) in self.attributes.unwrap_or_default() {
-            if value.is_null() {
-                about.attributes.remove(&name);
-            } else {
-                about.attributes.insert(name, value);
-            }
+        match self.attributes {
+            None => {}
+            Some(None) => about.attributes.clear(),
+            Some(Some(patch)) => merge(&mut about.attributes, patch),
         }
         about
+    }
+}
+
+/// A merge patch (RFC 7396 2).
+fn merge(target: &mut Map<String, Json>, patch: Map<String, Json>) {
+    for (name, value) in patch {
+        match value {
+            Json::Null => {
+                target.remove(&name);
+            }
+            Json::Object(inner) => {
+                let place = target.entry(name).or_insert(Json::Null);
+                if !place.is_object() {
+                    *place = Json::Object(Map::new());
+                }
+                if let Json::Object(place) = place {
+                    merge(place, inner);
+                }
+            }
+            value => {
+                target.insert(name, value);
+            }
+        }
     }
 }
 

@@ -160,6 +160,12 @@ async fn an_idempotency_key_stands_for_one_request() {
             }
         }
         assert_eq!(ids.len(), 1);
+        // Sent again by somebody who now wants to wait: they are told how it went, not what it was.
+        let pending = stand.reserve_as(CUSTOMER, "later", &body, 0).await;
+        assert_eq!((pending.status, pending.json()["status"].as_str()), (202, Some("pending")));
+        let held = stand.reserve_as(CUSTOMER, "later", &body, 20).await;
+        assert_eq!((held.status, held.json()["status"].as_str()), (201, Some("held")));
+        assert_eq!(held.json()["id"], pending.json()["id"]);
         // What was refused is not remembered: mended, it goes through under the same key.
         let wrong = json!({"items": []});
         stand.reserve_as(CUSTOMER, "mended", &wrong, 0).await.problem(422, "invalid-field");
@@ -195,6 +201,27 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         send(request.header("Idempotency-Key", "k").header("Content-Type", media).body(body))
     };
     post("{", "application/json").await.problem(400, "malformed-body");
+    // A list is no object, however its elements lie; and nobody learns how this program calls its types.
+    for body in ["[[], null, null]", r#"{"items": [["inv_01ARZ3NDEKTSV4RRFFQ69G5FAV", 1]]}"#, "7"] {
+        let problem = post(body, "application/json").await.problem(422, "invalid-field");
+        let detail = problem["errors"][0]["detail"].to_string();
+        assert!(detail.contains("expected an object"), "{body}: {detail}");
+    }
+    for (body, word) in [
+        (
+            r#"{"items": [{"inventory_id": "inv_01ARZ3NDEKTSV4RRFFQ69G5FAV", "quantity": "x"}]}"#,
+            "whole number",
+        ),
+        (r#"{"items": {}}"#, "a list"),
+    ] {
+        let problem = post(body, "application/json").await.problem(422, "invalid-field");
+        let detail = problem["errors"][0]["detail"].to_string();
+        assert!(detail.contains(word), "{detail}");
+        assert!(
+            !["u32", "struct", "sequence", "Input"].iter().any(|it| detail.contains(it)),
+            "{detail}"
+        );
+    }
     post("{} {}", "application/json").await.problem(422, "invalid-field");
     post("{}", "text/plain").await.problem(415, "unsupported-media-type");
     let huge = stand.request("POST", "/api/v1/reservations", CUSTOMER);
@@ -205,7 +232,8 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
     }
     for query in ["limit=0", "limit=-1", "limit=x", "limit=101", "cursor=forged"] {
         let path = format!("/api/v1/inventory?{query}");
-        stand.get(&path, "").await.problem(400, "invalid-parameter");
+        let problem = stand.get(&path, "").await.problem(400, "invalid-parameter");
+        assert!(!problem["detail"].to_string().contains("deserialize"), "{problem}");
     }
     let wrong = send(stand.request("PUT", "/api/v1/inventory", CUSTOMER)).await;
     wrong.problem(405, "method-not-allowed");
@@ -253,6 +281,25 @@ async fn stock_is_edited_under_its_version() {
         change("*", json!({"quantity": 3})).await.problem(409, "quantity-in-use");
         let less = change("*", json!({"quantity": 4, "sku": null})).await.json();
         assert_eq!((less["available"].as_u64(), less.get("sku")), (Some(0), None));
+        // Attributes are merged as RFC 7396 says, at every depth, and stay within their bounds.
+        let set = json!({"attributes": {"a": {"b": 1, "c": 2}, "d": [1], "e": "x"}});
+        assert_eq!(change("*", set).await.status, 200);
+        let merge =
+            json!({"attributes": {"a": {"b": null, "f": {"g": null}}, "d": {"h": 1}, "e": null}});
+        let merged = change("*", merge).await.json();
+        assert_eq!(merged["attributes"], json!({"a": {"c": 2, "f": {}}, "d": {"h": 1}}));
+        for number in 0..4 {
+            let many: serde_json::Map<_, _> =
+                (0..20).map(|at| (format!("k{number}-{at}"), json!(at))).collect();
+            let answer = change("*", json!({"attributes": many})).await;
+            if number < 3 {
+                assert_eq!(answer.status, 200, "{}", answer.text);
+            } else {
+                answer.problem(422, "invalid-field");
+            }
+        }
+        let none = change("*", json!({"attributes": null})).await.json();
+        assert_eq!(none.get("attributes"), None, "{none}");
         let body = json!({"name": "x", "quantity": 1, "sku": "SAME"});
         assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
         stand.post("/api/v1/inventory", SELLER, &body).await.problem(409, "sku-taken");

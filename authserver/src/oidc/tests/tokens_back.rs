@@ -43,7 +43,7 @@ async fn userinfo_tells_what_the_scope_allows() {
     assert_eq!(got.status, 403);
     assert!(got.fields["www-authenticate"].to_str().expect("text").contains("insufficient_scope"));
     // After it has expired.
-    world.house.clock.advance(std::time::Duration::from_secs(400));
+    world.house.clock.advance(Duration::from_secs(400));
     world.settle().await;
     assert_eq!(world.with_bearer("/oauth2/userinfo", &access).await.status, 401);
 }
@@ -85,7 +85,7 @@ async fn a_client_learns_about_its_own_tokens_only() {
         if got.json() == json!({"active": false}) {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("still active");
 }
@@ -185,7 +185,7 @@ async fn a_replay_that_comes_again_and_again_is_written_down_once() {
     for _ in 0..20 {
         newest = world.refresh(&text(&newest["refresh_token"])).await.tokens();
     }
-    world.house.clock.advance(Duration::from_secs(60));
+    world.house.clock.advance(Duration::from_mins(1));
     let recorded = async |world: &World| {
         let log = Revocations::new(world.house.state.sql.clone());
         log.live(world.house.clock.now(), 0, 10_000).await.expect("sql").len()
