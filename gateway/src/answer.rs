@@ -89,6 +89,11 @@ fn for_its_reader(session: &Session, ctx: &Ctx, problem: Response<Bytes>) -> Res
 /// Never in practice: the values are made here.
 pub(crate) fn finish_head(head: &mut ResponseHeader, ctx: &mut Ctx) -> pingora::Result<()> {
     head.insert_header(X_REQUEST_ID, ctx.request_id.to_header())?;
+    // What a service says itself stays (RFC 6797 7.1).
+    if ctx.scheme == "https" && !head.headers.contains_key(header::STRICT_TRANSPORT_SECURITY) {
+        let year = HeaderValue::from_static("max-age=31536000");
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, year)?;
+    }
     if let Some(route) = &ctx.route
         && let Some(state) = ctx.limits.state(route.limits.iter().map(AsRef::as_ref))
     {

@@ -27,6 +27,8 @@ pub(crate) struct Ctx {
     pub(crate) arrived: Timestamp,
     /// The request's id.
     pub(crate) request_id: RequestId,
+    /// The scheme of `public_url`, by which people reach the gateway.
+    pub(crate) scheme: &'static str,
     /// The verdict of the front door, for the next step to take.
     pub(crate) clean: Option<Clean>,
     /// Where the request comes from.
@@ -63,11 +65,12 @@ pub(crate) struct Ctx {
 
 impl Ctx {
     /// The context of a request that is just beginning.
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, scheme: &'static str) -> Self {
         Self {
             watch: Stopwatch::start(),
             arrived: now,
             request_id: RequestId::make(),
+            scheme,
             clean: None,
             origin: Origin::direct(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             route: None,

@@ -68,7 +68,7 @@ impl ProxyHttp for Gateway {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx::new(self.clock.now())
+        Ctx::new(self.clock.now(), self.scheme)
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {

@@ -25,6 +25,12 @@ async fn who_trusts_its_authority_is_served_over_both_versions() {
     ] {
         let answer = client.get(stack.url("/api/v1/inventory")).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
+        for path in ["/", "/api/v1/inventory", "/session", "/login", "/nowhere"] {
+            let answer = client.get(stack.url(path)).send().await.unwrap();
+            let fields: Vec<_> =
+                answer.headers().get_all("strict-transport-security").iter().collect();
+            assert_eq!(fields, ["max-age=31536000"], "{path}");
+        }
         let found =
             client.get(stack.url("/.well-known/openid-configuration")).send().await.unwrap();
         let found: serde_json::Value = found.json().await.unwrap();
