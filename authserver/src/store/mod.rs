@@ -26,7 +26,10 @@ pub enum StoreError {
     #[error("the row changed in the meantime")]
     Stale,
     /// A row holds what no code writes. Names where, never the value.
-    #[error("{table}.{column} of {id} cannot be read")]
+    #[error(
+        "{table}.{column} of {id} cannot be read; what is sealed needs the master key that sealed it \
+         (keys.master_key)"
+    )]
     Inconsistent {
         /// The table.
         table: &'static str,

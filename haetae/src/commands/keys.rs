@@ -16,7 +16,8 @@ use crate::{
 pub(crate) enum KeysCommand {
     /// List the signing keys and when they change
     List(OutputArgs),
-    /// Let the next keys sign from now on; the ones before stay published until their tokens have expired
+    /// Let the next keys take over as soon as everybody can know them (it says when); the ones before stay published
+    /// until their tokens have expired
     Rotate(RotateArgs),
     /// Take a key out at once: every token that it signed is refused
     Revoke {

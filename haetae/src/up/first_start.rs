@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use haetae_base::{entropy, secret::ExposeSecret};
 use haetae_config::Config;
 use haetae_keys::seal::MasterKey;
@@ -17,10 +17,25 @@ use secrecy::SecretString;
 /// there yet.
 pub(crate) fn make_secrets(config: &Config) -> Result<()> {
     if config.keys.master_key.is_none() {
+        refuse_another_key(config)?;
         make(&config.master_key_file(), MasterKey::generate)?;
     }
     if config.gateway.browser.client_secret.is_none() {
         make(&config.gateway_client_secret_file(), entropy::token)?;
+    }
+    Ok(())
+}
+
+/// A new key would open nothing of what an old one sealed.
+fn refuse_another_key(config: &Config) -> Result<()> {
+    let (key, database) = (config.master_key_file(), config.in_data_dir("auth.db"));
+    if config.database.auth_url.is_none() && database.exists() && !key.exists() {
+        bail!(
+            "{} is missing, and {} was sealed under it; bring back your copy of the key (or set \
+             keys.master_key), or move the database away to begin anew",
+            key.display(),
+            database.display()
+        );
     }
     Ok(())
 }
@@ -64,5 +79,11 @@ mod tests {
         make_secrets(&config).expect("there already");
         let again = config.master_key().expect("readable");
         assert_eq!(again.expose_secret(), key.expose_secret());
+        // A database without its key is not given another one.
+        fs::write(folder.path().join("auth.db"), "").expect("writes");
+        fs::remove_file(config.master_key_file()).expect("removed");
+        let error = make_secrets(&config).expect_err("refused").to_string();
+        assert!(error.contains("master.key is missing"), "{error}");
+        assert!(!config.master_key_file().exists());
     }
 }
