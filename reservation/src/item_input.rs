@@ -73,13 +73,17 @@ pub struct ItemPatchInput {
     #[schema(value_type = Option<String>)]
     pub sku: Option<Option<String>>,
     /// What it is called.
-    pub name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Option<String>>,
     /// More about it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub description: Option<Option<String>>,
     /// How many there are; what is held and sold stays.
-    pub quantity: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>)]
+    pub quantity: Option<Option<u32>>,
     /// What one unit costs.
     #[serde(default, deserialize_with = "present_object")]
     #[schema(value_type = Option<PriceInput>)]
@@ -149,11 +153,14 @@ impl ItemPatchInput {
         let mut errors = Errors::default();
         let patch = ItemPatch {
             sku: self.sku.map(|sku| sku.and_then(|sku| errors.text("/sku", sku, MAX_SKU))),
-            name: self.name.and_then(|name| errors.text("/name", name, MAX_NAME)),
+            name: self
+                .name
+                .and_then(|name| errors.kept("/name", name))
+                .and_then(|name| errors.text("/name", name, MAX_NAME)),
             description: self.description.map(|text| {
                 text.and_then(|text| errors.long_text("/description", text, MAX_DESCRIPTION))
             }),
-            quantity: self.quantity,
+            quantity: self.quantity.and_then(|quantity| errors.kept("/quantity", quantity)),
             price: self.price.map(|price| price.and_then(|price| errors.price(&price))),
             starts_at: self.starts_at.map(|text| text.and_then(|text| errors.instant(&text))),
             attributes: self
@@ -171,6 +178,14 @@ pub(crate) struct Errors(pub(crate) Vec<FieldError>);
 impl Errors {
     pub(crate) fn add(&mut self, field: &str, detail: impl Into<String>) {
         self.0.push(FieldError { field: field.to_owned(), detail: detail.into() });
+    }
+
+    /// What every item has, and no patch removes.
+    fn kept<T>(&mut self, field: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.add(field, "cannot be removed");
+        }
+        value
     }
 
     /// One line: no control characters, not only blanks.

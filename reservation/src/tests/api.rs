@@ -298,6 +298,10 @@ async fn stock_is_edited_under_its_version() {
                 answer.problem(422, "invalid-field");
             }
         }
+        for needed in ["name", "quantity"] {
+            let problem = change("*", json!({needed: null})).await.problem(422, "invalid-field");
+            assert_eq!(problem["errors"][0]["field"], format!("/{needed}"));
+        }
         let none = change("*", json!({"attributes": null})).await.json();
         assert_eq!(none.get("attributes"), None, "{none}");
         let body = json!({"name": "x", "quantity": 1, "sku": "SAME"});
