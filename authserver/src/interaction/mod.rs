@@ -52,5 +52,5 @@ pub(crate) use self::{
         resume_path, take,
     },
     sign_in::{Authenticated, SignedIn, complete_sign_in, half_ended, signed_in},
-    sign_out::{SignOutReason, end_all_sessions, end_session, tokens_of},
+    sign_out::{SignOutReason, end_all_sessions, end_session, not_yet_refused, tokens_of},
 };

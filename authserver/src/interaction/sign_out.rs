@@ -82,6 +82,18 @@ pub(crate) fn tokens_of(state: &AppState, grant: &FamilyGrant) -> Vec<Entry> {
     entries
 }
 
+/// Of these, those that are not refused already: whoever replays something spent again and again must not fill
+/// the log of revocations.
+pub(crate) fn not_yet_refused(state: &AppState, entries: Vec<Entry>) -> Vec<Entry> {
+    let now = state.now();
+    let mut entries = entries;
+    entries.retain(|entry| {
+        let still = Entry { until: entry.until.min(now), ..entry.clone() };
+        !entry.is_over(now) && !state.replica.holds(&still)
+    });
+    entries
+}
+
 /// Signs a person out everywhere, now: all sessions, refresh tokens and access tokens of the account. A
 /// sign-in a moment later works.
 ///

@@ -83,10 +83,11 @@ impl Manage {
     pub async fn disable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
         let denylist = self.denylist().await?;
-        if client.disabled_at.is_none() {
-            let now = self.now();
-            client.disabled_at = Some(now);
-            self.clients.update(&client, now).await?;
+        let (first, now) = (client.disabled_at.is_none(), self.now());
+        // Also of one that is shut: its tokens are refused from now on for as long again.
+        client.disabled_at = Some(now);
+        self.clients.update(&client, now).await?;
+        if first {
             self.record(Event::success(What::ClientDisabled).client(client_id)).await?;
         }
         changes::announce(self.redis().await?, Change::Client).await?;
@@ -96,10 +97,17 @@ impl Manage {
         Ok(())
     }
 
-    /// Opens a shut client again. What it gets before a minute has passed since it was shut is refused.
+    /// Opens a shut client again.
+    ///
+    /// # Errors
+    /// [`ManageError::TooSoon`] for a minute after it was shut: what it got in that time would be refused.
     pub async fn enable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
-        if client.disabled_at.take().is_some() {
+        if let Some(since) = client.disabled_at.take() {
+            let left = since.plus(FRESH).since(self.now());
+            if !left.is_zero() {
+                return Err(ManageError::TooSoon { client: client_id.to_owned(), left });
+            }
             self.clients.update(&client, self.now()).await?;
             let event = Event::success(What::ClientUpdated).client(client_id);
             self.record(event.with("reason", "enabled")).await?;

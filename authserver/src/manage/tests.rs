@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use haetae_base::{redis::Redis, secret::ExposeSecret};
+use haetae_base::{clock::ManualClock, redis::Redis, secret::ExposeSecret};
 use haetae_config::Config;
 use haetae_keys::claims::Acr;
 use haetae_session::{
@@ -236,7 +236,7 @@ async fn one_sign_in_ends_and_the_others_stay() {
 
 #[tokio::test]
 async fn clients_are_registered_all_or_none() {
-    let installed = install().await;
+    let mut installed = install().await;
     let manage = &installed.manage;
     let public = json!({
         "client_id": "app", "token_endpoint_auth_method": "none", "application_type": "native",
@@ -284,6 +284,11 @@ async fn clients_are_registered_all_or_none() {
     let late = manage.now().plus(Duration::from_secs(50));
     assert!(entry.issued_before > late, "{entry:?}");
     assert!(entry.until >= entry.issued_before.plus(Duration::from_secs(299)), "{entry:?}");
+    let soon = manage.enable_client("sync").await.expect_err("its new tokens would be refused");
+    assert!(matches!(soon, ManageError::TooSoon { .. }), "{soon}");
+    let later = manage.now().plus(Duration::from_secs(61));
+    let manage = &mut installed.manage;
+    manage.clock = Arc::new(ManualClock::at(later));
     manage.enable_client("sync").await.expect("opened");
     assert!(
         manage.clients.find("sync").await.expect("asked").expect("there").disabled_at.is_none()

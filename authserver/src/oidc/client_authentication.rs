@@ -64,7 +64,6 @@ async fn authenticate(
 ) -> Result<Arc<Client>, OAuthError> {
     params.in_order()?;
     let presented = read(headers, params)?;
-    let basic = presented.method == AuthMethod::ClientSecretBasic;
     let client = state.clients.find(&presented.client_id).await?;
     let known = client.is_some();
     if let Some(client) = client.filter(|client| is_authentic(client, &presented)) {
@@ -81,7 +80,7 @@ async fn authenticate(
         event = event.client(presented.client_id);
     }
     state.audit.record(event);
-    Err(OAuthError::invalid_client(basic))
+    Err(OAuthError::invalid_client())
 }
 
 fn read(headers: &HeaderMap, params: &Params) -> Result<Presented, OAuthError> {
@@ -89,7 +88,7 @@ fn read(headers: &HeaderMap, params: &Params) -> Result<Presented, OAuthError> {
     let body_secret = params.get("client_secret");
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let Some(authorization) = fields.next() else {
-        let client_id = body_id.ok_or_else(|| OAuthError::invalid_client(false))?.to_owned();
+        let client_id = body_id.ok_or_else(OAuthError::invalid_client)?.to_owned();
         let method = match body_secret {
             Some(_) => AuthMethod::ClientSecretPost,
             None => AuthMethod::None,
@@ -101,7 +100,7 @@ fn read(headers: &HeaderMap, params: &Params) -> Result<Presented, OAuthError> {
         return Err(OAuthError::invalid_request("more than one way of client authentication"));
     }
     let (client_id, secret) =
-        basic(authorization.as_bytes()).ok_or_else(|| OAuthError::invalid_client(true))?;
+        basic(authorization.as_bytes()).ok_or_else(OAuthError::invalid_client)?;
     if body_id.is_some_and(|body_id| body_id != client_id) {
         return Err(OAuthError::invalid_request("two different values of client_id"));
     }

@@ -64,13 +64,11 @@ impl Code {
 pub(crate) struct OAuthError {
     pub(crate) code: Code,
     pub(crate) description: Cow<'static, str>,
-    /// Whether the client tried `Authorization: Basic`, so that the answer has to name that scheme.
-    basic: bool,
 }
 
 impl OAuthError {
     pub(crate) fn new(code: Code, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, description: description.into(), basic: false }
+        Self { code, description: description.into() }
     }
 
     pub(crate) fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
@@ -81,13 +79,9 @@ impl OAuthError {
         Self::new(Code::InvalidGrant, description)
     }
 
-    /// A client that could not authenticate: 401, with `WWW-Authenticate` when it tried a header.
-    pub(crate) fn invalid_client(basic: bool) -> Self {
-        Self {
-            code: Code::InvalidClient,
-            description: Cow::Borrowed("client authentication failed"),
-            basic,
-        }
+    /// A client that could not authenticate: 401, and as every 401 with a challenge (RFC 9110 15.5.2).
+    pub(crate) fn invalid_client() -> Self {
+        Self::new(Code::InvalidClient, "client authentication failed")
     }
 
     const fn status(&self) -> StatusCode {
@@ -139,7 +133,7 @@ impl IntoResponse for OAuthError {
         let fields = response.headers_mut();
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         fields.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-        if self.basic {
+        if self.code == Code::InvalidClient {
             let challenge = HeaderValue::from_static("Basic realm=\"haetae\", charset=\"UTF-8\"");
             fields.insert(header::WWW_AUTHENTICATE, challenge);
         }

@@ -19,7 +19,7 @@ pub(super) async fn introspect(
     ClientRequest { client, params, .. }: ClientRequest,
 ) -> Result<Response, OAuthError> {
     if !client.is_confidential() {
-        return Err(OAuthError::invalid_client(false));
+        return Err(OAuthError::invalid_client());
     }
     let token =
         params.get("token").ok_or_else(|| OAuthError::invalid_request("token is missing"))?;

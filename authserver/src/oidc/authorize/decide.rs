@@ -14,8 +14,8 @@ use crate::{
 pub(super) struct Facts {
     /// The time.
     pub(super) now: Timestamp,
-    /// When the request came first, before any page was shown for it.
-    pub(super) begun_at: Timestamp,
+    /// When the request came first, if a page was shown for it since.
+    pub(super) begun_at: Option<Timestamp>,
     /// Whether people may open accounts.
     pub(super) registration: bool,
     /// Whether the account has a second factor.
@@ -44,6 +44,12 @@ pub(super) fn decide(request: &Request<'_>, person: Option<&SignedIn>, facts: &F
         let create = request.asks_for(Prompt::Create) && facts.registration;
         return Decision::Ask(if create { Need::Create } else { Need::Login });
     };
+    if is_another(request, person, facts) {
+        return Decision::Refuse(OAuthError::new(
+            Code::LoginRequired,
+            "somebody else than the person of id_token_hint signed in",
+        ));
+    }
     if needs_login(request, person, facts) {
         return Decision::Ask(Need::Login);
     }
@@ -74,8 +80,20 @@ pub(super) fn decide(request: &Request<'_>, person: Option<&SignedIn>, facts: &F
     Decision::Issue
 }
 
+/// OpenID Connect Core 3.1.2.1: the request is about one person, and another one answered the question for
+/// a sign-in. Asking again would ask for ever.
+fn is_another(request: &Request<'_>, person: &SignedIn, facts: &Facts) -> bool {
+    signed_in_for_this(person, facts)
+        && request.hinted_subject.is_some_and(|subject| subject != person.account.id)
+}
+
+/// Whether the person signed in because this request asked for it.
+fn signed_in_for_this(person: &SignedIn, facts: &Facts) -> bool {
+    facts.begun_at.is_some_and(|begun| person.session.auth_time >= begun)
+}
+
 fn needs_login(request: &Request<'_>, person: &SignedIn, facts: &Facts) -> bool {
-    let signed_in_for_this = person.session.auth_time >= facts.begun_at;
+    let signed_in_for_this = signed_in_for_this(person, facts);
     if request.hinted_subject.is_some_and(|subject| subject != person.account.id) {
         return true;
     }

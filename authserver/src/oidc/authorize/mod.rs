@@ -305,7 +305,7 @@ async fn gather(
     let now = state.now();
     let mut facts = Facts {
         now,
-        begun_at: earlier.map_or(now, |earlier| earlier.begun_at),
+        begun_at: earlier.map(|earlier| earlier.begun_at),
         registration: state.config.auth.registration.enabled,
         has_second_factor: false,
         scope: request.scope.clone(),

@@ -291,6 +291,13 @@ async fn a_hint_at_somebody_else_leads_to_the_sign_in() {
     other.sign_in("seoyeon").await;
     let got = other.get(&World::request(&[("id_token_hint", &hint)])).await;
     assert!(got.location().starts_with("/login?request="));
+    // Who is not the one that is meant signs in all the same: the client is told, and nobody is asked for ever.
+    world.house.clock.advance(Duration::from_secs(1));
+    let page = other.follow(got).await;
+    let fields = [("username", "seoyeon"), ("password", PASSWORD)];
+    let answer = other.submit(&page, &fields).await;
+    let answer = other.follow(answer).await;
+    assert_eq!(answer_of(&answer)["error"], "login_required");
     let got = other.get(&World::request(&[("id_token_hint", &hint), ("prompt", "none")])).await;
     assert_eq!(answer_of(&got)["error"], "login_required");
     // An access token, and an ID token of another client, are no hints.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::{account::Account, client::GrantType, grant::Grant, scopes},
-    interaction::tokens_of,
+    interaction::{not_yet_refused, tokens_of},
     oidc::{error::OAuthError, userinfo::profile_claims},
     transient::code::{CodeGrant, Issued, Redeemed},
 };
@@ -224,7 +224,7 @@ async fn revoke_replayed(
             .from(request.context)
             .with("revoked_tokens", entries.len()),
     );
-    Ok(state.denylist.revoke_all(entries).await?)
+    Ok(state.denylist.revoke_all(not_yet_refused(state, entries)).await?)
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 //! what its roles are was decided when the family began; whoever shuts an account ends its families.
 
 use haetae_keys::claims::Scope;
-use haetae_session::{
-    denylist::Entry,
-    family::{FamilyGrant, RotateError},
-};
+use haetae_session::family::{FamilyGrant, RotateError};
 use secrecy::ExposeSecret;
 use serde_json::Map;
 
@@ -16,7 +13,7 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::scopes,
-    interaction::tokens_of,
+    interaction::{not_yet_refused, tokens_of},
     oidc::error::{Code, OAuthError},
 };
 
@@ -96,15 +93,8 @@ async fn refused(request: &TokenRequest<'_>, error: RotateError) -> Result<OAuth
             // Also at a later replay: the first one may have failed here. What is refused already is not
             // written once more, or anybody with a spent token could fill the log.
             let state = request.state;
-            let mut entries = tokens_of(state, &grant);
-            let now = state.now();
-            entries.retain(|entry| {
-                let still = Entry { until: entry.until.min(now), ..entry.clone() };
-                !entry.is_over(now) && !state.replica.holds(&still)
-            });
-            if !entries.is_empty() {
-                state.denylist.revoke_all(entries).await?;
-            }
+            let entries = not_yet_refused(state, tokens_of(state, &grant));
+            state.denylist.revoke_all(entries).await?;
             OAuthError::invalid_grant("the refresh token was used before; its family is revoked")
         }
         RotateError::Store(error) => error.into(),
