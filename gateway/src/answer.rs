@@ -8,6 +8,7 @@ use pingora::{http::ResponseHeader, proxy::Session};
 use crate::{
     cors,
     ctx::Ctx,
+    front::linger::{LINGER, LINGER_BYTES},
     limit::fields,
     pages::{self, Language},
 };
@@ -53,7 +54,28 @@ pub(crate) async fn send(
     if !bodyless {
         session.write_response_body(Some(body), true).await?;
     }
+    if session.is_http2() && !session.is_body_done() {
+        hear_out(session).await;
+    }
     Ok(())
+}
+
+/// Reads the rest of a request that was answered before its end, over HTTP/2. Closing the stream at once is
+/// allowed (RFC 9113 8.1), and many clients then lose the answer that they have got already. Over HTTP/1 the
+/// front door does the same (`front/linger.rs`).
+async fn hear_out(session: &mut Session) {
+    let rest = async {
+        let mut heard = 0;
+        while heard < LINGER_BYTES {
+            match session.downstream_session.read_request_body().await {
+                Ok(Some(part)) => heard += part.len(),
+                // It is over, or the client has gone.
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    // Then it is cut off.
+    let _in_time = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// A problem is for programs: a person whose browser navigates gets a page that says the same.

@@ -9,10 +9,10 @@ use tokio::io::ReadBuf;
 use super::connection::{Place, Transport};
 
 /// How long the client may take to notice.
-const LONGEST: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// How much of what it sends is thrown away before it is cut off: many clients look for an answer only when
 /// they have sent everything, and their people would see a broken pipe where a 413 was given.
-const MOST: usize = 256 << 20;
+pub(crate) const LINGER_BYTES: usize = 256 << 20;
 
 /// Sends `output`, closes the sending side, and reads the rest away in the background. The connection counts
 /// as open until then: `place` is given back afterwards.
@@ -21,7 +21,7 @@ pub(super) fn spawn(transport: Transport, output: BytesMut, place: Option<Place>
         runtime.spawn(async move {
             let _until_closed = place;
             // The client has gone, or is too slow: nothing is left to be done for it.
-            let _cut_off = tokio::time::timeout(LONGEST, close(transport, output)).await;
+            let _cut_off = tokio::time::timeout(LINGER, close(transport, output)).await;
         });
     }
 }
@@ -37,7 +37,7 @@ async fn close(mut transport: Transport, mut output: BytesMut) -> io::Result<()>
     poll_fn(|context| transport.poll_shutdown(context)).await?;
     let mut space = [0; 8192];
     let mut read = 0;
-    while read < MOST {
+    while read < LINGER_BYTES {
         let count = poll_fn(|context| {
             let mut buffer = ReadBuf::new(&mut space);
             ready!(transport.poll_read(context, &mut buffer))?;

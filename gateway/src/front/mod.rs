@@ -7,7 +7,7 @@
 
 mod connection;
 mod drain;
-mod linger;
+pub(crate) mod linger;
 mod serve;
 mod slow;
 mod tls;

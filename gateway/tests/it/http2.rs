@@ -251,3 +251,30 @@ async fn slow_bodies_are_the_clients_fault() {
         send(&mut sender, request(Method::GET, "/open/after"), &[]).await.expect("answered");
     assert_eq!(answer.status(), 200);
 }
+
+/// Many clients look for the answer only when they have sent everything, and take a stream that is closed
+/// before for a failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_heard_out() {
+    const PART: &[u8] = &[b' '; 16 * 1024];
+    let house = house().await;
+    let mut sender = connect(&house).await;
+    let length = 24 << 20;
+    let mut request = request(Method::POST, "/open/x");
+    request.headers_mut().insert("content-length", length.into());
+    let (response, mut body) = sender.send_request(request, false).expect("sent");
+    let mut left = length;
+    while left > 0 {
+        body.reserve_capacity(PART.len().min(left));
+        let capacity = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+        let part = capacity.expect("the stream is open").expect("room").min(left).min(PART.len());
+        left -= part;
+        body.send_data(Bytes::from_static(&PART[..part]), left == 0).expect("sent");
+    }
+    let response = response.await.expect("answered");
+    assert_eq!(response.status(), 413);
+    let mut answer = response.into_body();
+    let text = answer.data().await.expect("a body").expect("whole");
+    assert!(String::from_utf8_lossy(&text).contains("larger than is taken"), "{text:?}");
+    assert_eq!(house.upstream.requests().len(), 0);
+}
