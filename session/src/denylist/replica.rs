@@ -256,12 +256,8 @@ impl Follower {
 
     /// Reads the whole stream, and trusts the copy if Redis did not lose its data meanwhile.
     async fn load(&mut self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
+        let before = self.await_filling(connection).await?;
         self.position = Position::default();
-        let Some(before) = epoch(connection).await? else {
-            // Somebody has to fill the stream first.
-            tokio::time::sleep(self.shared.block() / 4).await;
-            return Ok(());
-        };
         loop {
             let sent = self.shared.clock.now();
             let page: StreamReadReply = redis::cmd("XREAD")
@@ -287,6 +283,32 @@ impl Follower {
             tokio::time::sleep(self.shared.block() / 4).await;
         }
         Ok(())
+    }
+
+    /// Waits until somebody has filled the stream; returns which filling it is. What is revoked meanwhile
+    /// is in the stream though the stream is not whole, and counts at once: the copy is not trusted yet,
+    /// but routes that are served without trust should refuse it too.
+    async fn await_filling(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<String, StoreError> {
+        self.position = Position::default();
+        loop {
+            if let Some(epoch) = epoch(connection).await? {
+                return Ok(epoch);
+            }
+            let news: StreamReadReply = redis::cmd("XREAD")
+                .arg("COUNT")
+                .arg(PAGE)
+                .arg("BLOCK")
+                .arg((self.shared.block() / 4).as_millis().to_string())
+                .arg("STREAMS")
+                .arg(STREAM)
+                .arg(self.position.to_string())
+                .query_async(connection)
+                .await?;
+            self.apply(news, true)?;
+        }
     }
 
     /// One round trip: is it still the same stream, and what is new in it?

@@ -68,8 +68,8 @@ fn entry(fields: &HashMap<String, Value>) -> Option<Entry> {
 }
 
 /// Appends entries and trims what is older than the horizon, by Redis's own clock: that of an authserver
-/// may be wrong. `KEYS[1]` the stream; `ARGV[1]` the horizon (ms), then kind, value, `issued_before` and
-/// `until` of each entry. Returns the position of the last.
+/// may be wrong. `KEYS` the stream, the epoch; `ARGV[1]` the horizon (ms), then kind, value, `issued_before`
+/// and `until` of each entry. Returns the position of the last, and whether the stream is whole.
 pub(super) fn publish() -> Script {
     Script::new(
         r"
@@ -81,7 +81,7 @@ pub(super) fn publish() -> Script {
                 'kind', ARGV[at], 'value', ARGV[at + 1],
                 'issued_before', ARGV[at + 2], 'until', ARGV[at + 3])
         end
-        return last
+        return {last, redis.call('EXISTS', KEYS[2])}
         ",
     )
 }
@@ -89,13 +89,13 @@ pub(super) fn publish() -> Script {
 /// Declares the stream whole, if the caller still holds the lock under which it filled it: a wipe in
 /// between took the lock away. `KEYS` the lock, the epoch, the stream; `ARGV` 1 the owner, 2 a new epoch,
 /// 3 whether to replace an epoch that is there. The stream gets an element if it has none, so that a
-/// stream that exists can be told from one that was deleted. Returns the position of the last element, or
-/// nothing when the lock was lost.
+/// stream that exists can be told from one that was deleted; and with a new epoch, so that who waits for it
+/// wakes. Returns the position of the last element, or nothing when the lock was lost.
 pub(super) fn declare_whole() -> Script {
     Script::new(
         r"
         if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-        if redis.call('XLEN', KEYS[3]) == 0 then
+        if ARGV[3] == '1' or redis.call('XLEN', KEYS[3]) == 0 then
             redis.call('XADD', KEYS[3], '*', 'kind', 'filled', 'epoch', ARGV[2])
         end
         if ARGV[3] == '1' or redis.call('EXISTS', KEYS[2]) == 0 then

@@ -264,7 +264,7 @@ impl DenylistWriter {
 
     /// In one round trip.
     async fn put_part(&self, recorded: &[Recorded]) -> Result<(), StoreError> {
-        let mut call = self.publish.key(STREAM);
+        let mut call = self.publish.key(&[STREAM, EPOCH]);
         call.arg(index::millis(self.horizon()));
         for Recorded { entry, .. } in recorded {
             call.arg(entry.kind.as_str())
@@ -272,7 +272,12 @@ impl DenylistWriter {
                 .arg(entry.issued_before.as_millis())
                 .arg(entry.until.as_millis());
         }
-        let last: String = call.invoke_async(&mut self.redis.connection()).await?;
+        let (last, whole): (String, bool) = call.invoke_async(&mut self.redis.connection()).await?;
+        if !whole {
+            // Redis lost it since the last look: the gateways trust their copies again after the filling.
+            self.whole.store(false, Ordering::Release);
+            self.wake.notify_one();
+        }
         let mut state = self.state();
         state.newest = state.newest.max(Some(last.parse()?));
         state.to_mark.extend(recorded.iter().map(|recorded| recorded.id));

@@ -81,6 +81,27 @@ async fn a_revocation_between_a_wipe_and_the_filling_is_kept() {
 }
 
 #[tokio::test]
+async fn a_revocation_counts_at_once_while_nobody_has_filled_the_stream() {
+    let bench = Bench::new().await;
+    let writer = bench.writer().await;
+    writer.maintain().await.expect("fills");
+    let replica = bench.replica().await;
+    replica.wait_loaded().await;
+    bench.redis.flush().await;
+    eventually("the copy waits for a filling", || !replica.is_fresh()).await;
+    let newcomer = bench.replica().await;
+    for sub in ["usr_1", "usr_2"] {
+        writer.revoke_everything(Kind::Sub, sub).await.expect("revokes");
+        eventually("both refuse it already", || {
+            refuses(&replica, &token(sub)) && refuses(&newcomer, &token(sub))
+        })
+        .await;
+    }
+    assert!(!replica.is_fresh() && !newcomer.is_fresh(), "and are not trusted for it");
+    assert!(writer.check().state.is_err(), "the writer has seen that the stream is gone");
+}
+
+#[tokio::test]
 async fn a_wipe_in_the_middle_of_a_filling_is_noticed() {
     let bench = Bench::new().await;
     for n in 0..1200 {
