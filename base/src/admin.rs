@@ -1,7 +1,7 @@
 //! The admin listener of every role: `/metrics` (Prometheus text), `/healthz` (the process answers) and
 //! `/readyz` (each part that the role needs, 503 when one is missing). Loopback unless configured otherwise.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -26,6 +26,10 @@ pub struct Check {
 
 /// What `/readyz` asks: the state of each part, now. Must answer from memory, at once.
 pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// How long whoever asks something may take to have asked it when the role stops: half a question, or an
+/// answer that is not fetched, holds no stop up.
+const LAST_QUESTION: Duration = Duration::from_millis(500);
 
 /// The admin listener, bound but not yet serving.
 #[derive(Debug)]
@@ -62,9 +66,17 @@ impl Admin {
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(render_readiness))
             .with_state((metrics, readiness));
-        axum::serve(self.0, app)
-            .with_graceful_shutdown(async move { shutdown.requested().await })
-            .await
+        let stop = shutdown.clone();
+        let serving =
+            axum::serve(self.0, app).with_graceful_shutdown(async move { stop.requested().await });
+        let cut_off = async {
+            shutdown.requested().await;
+            tokio::time::sleep(LAST_QUESTION).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = cut_off => Ok(()),
+        }
     }
 }
 
@@ -123,4 +135,38 @@ async fn render_readiness(State((_, readiness)): State<(Metrics, Readiness)>) ->
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(serde_json::json!({"ready": ready, "checks": parts}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, question: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(question).await.expect("sent");
+        stream
+    }
+
+    #[tokio::test]
+    async fn half_a_question_holds_no_stop_up() {
+        let admin =
+            Admin::bind("127.0.0.1:0".parse().expect("an address"), "test").await.expect("binds");
+        let (address, shutdown) = (admin.address(), Shutdown::new());
+        let readiness: Readiness = Arc::new(Vec::new);
+        let serving = tokio::spawn(admin.serve(Metrics::start(), readiness, shutdown.clone()));
+        let _half = ask(address, b"GET /met").await;
+        // Accepted after the first, so that one is being served by now.
+        let mut whole = ask(address, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut answer = [0; 12];
+        whole.read_exact(&mut answer).await.expect("answered");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        shutdown.request();
+        let stopped = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        stopped.expect("in time").expect("joined").expect("stopped");
+    }
 }
