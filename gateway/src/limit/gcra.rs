@@ -74,9 +74,12 @@ impl Rate {
         // Each request costs the window; the account may be ahead of the time by the burst's cost.
         let cost = u128::from(self.window_millis);
         let full = u128::from(self.burst) * cost;
-        let due = account.0.max(now);
+        // Nobody owes more than the burst. An account that says so was written before the clock was set back, and
+        // would refuse its holder until the clock is there again.
+        let due = account.0.clamp(now, now + full);
         let ahead = due - now;
         if ahead + cost > full {
+            account.0 = due;
             let seconds = self.seconds(ahead + cost - full).max(1);
             return Verdict { admitted: false, remaining: 0, seconds };
         }
@@ -146,6 +149,21 @@ mod tests {
         assert_eq!(refused.seconds, 60);
         assert!(!rate.count(&mut account, at(59_999)).admitted);
         assert!(rate.count(&mut account, at(500 + refused.seconds * 1000)).admitted);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_locks_nobody_out() {
+        let rate = Rate::new(10, Duration::from_secs(10), 3).expect("rate");
+        let mut account = Account::default();
+        for _ in 0..3 {
+            assert!(rate.count(&mut account, at(3_600_000)).admitted);
+        }
+        // An hour back: the burst is spent, as it was, and comes back at the rate.
+        let refused = rate.count(&mut account, at(0));
+        assert_eq!(refused, Verdict { admitted: false, remaining: 0, seconds: 1 });
+        assert!(!rate.count(&mut account, at(999)).admitted);
+        assert!(rate.count(&mut account, at(1000)).admitted);
+        assert!(rate.is_idle(account, at(4000)));
     }
 
     #[test]
