@@ -49,6 +49,9 @@ pub(crate) fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Re
         let target = target.to_owned();
         session.req_header_mut().set_raw_path(target.as_bytes())?;
     }
+    // Until its route says more. Whoever is answered here and does not read the answer holds nothing for ever.
+    session.set_read_timeout(Some(gateway.request_timeout));
+    session.set_write_timeout(Some(gateway.request_timeout));
     Ok(())
 }
 

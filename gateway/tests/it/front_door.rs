@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::harness::{Answer, House, exchange_slowly};
@@ -580,4 +580,23 @@ async fn slow_clients_of_one_address_hold_only_so_much() {
         metrics.contains("haetae_gateway_front_door_refusals_total{rule=\"too-many-slow\"} "),
         "{metrics}"
     );
+}
+
+/// Whoever asks and asks and reads no answer is cut off, also where the gateway answers by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_an_answer_is_cut_off() {
+    let house = House::with(|config| {
+        config.gateway.request_timeout = "500ms".parse().expect("duration");
+    })
+    .await;
+    let asking = async {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut stream = socket.connect(house.gateway).await.expect("connects");
+        let many = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+        while stream.write_all(many.as_bytes()).await.is_ok() {}
+    };
+    let cut_off = tokio::time::timeout(Duration::from_secs(30), asking).await;
+    assert!(cut_off.is_ok(), "still held");
+    house.prove_clean().await;
 }
