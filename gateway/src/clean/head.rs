@@ -202,7 +202,7 @@ pub(crate) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 }
 
 /// Takes SP and HTAB off both ends (RFC 9110 5.6.3), and nothing else that some trim functions take.
-fn trim(mut value: &[u8]) -> &[u8] {
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let Some((b' ' | b'\t', rest)) = value.split_first() {
         value = rest;
     }

@@ -29,7 +29,7 @@ pub(crate) struct HeadLimits {
 /// How the body of a request is framed (RFC 9112 6.3), after every ambiguity was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// No body.
+    /// No body; over HTTP/2 also one whose length is not told.
     Empty,
     /// `Content-Length` of that many bytes, at least one.
     Length(u64),
@@ -97,8 +97,16 @@ impl Clean {
         let mut seen = fields::Seen::default();
         let mut count = 0;
         for (name, value) in headers {
-            count += 1;
-            seen.field(name.as_str().as_bytes(), value.as_bytes())?;
+            // However many crumbs it came in, Cookie is one field (RFC 9113 8.2.3), as it is over HTTP/1.
+            if *name != http::header::COOKIE || !seen.facts().cookie {
+                count += 1;
+            }
+            let value = value.as_bytes();
+            if head::trim(value).len() != value.len() {
+                // RFC 9113 8.2.1. Over HTTP/1 it would not be a part of the value, and behind us it is not.
+                return Err(Refusal::FieldValue);
+            }
+            seen.field(name.as_str().as_bytes(), value)?;
         }
         if count > limits.fields {
             return Err(Refusal::TooManyFields);
@@ -117,7 +125,7 @@ impl Clean {
         if matches!(target, head::Target::Absolute { .. }) {
             return Err(Refusal::TargetForm);
         }
-        Self::assemble(&target, &seen, Framing::Empty)
+        Self::assemble(&target, &seen, seen.framing(false)?)
     }
 
     fn assemble(

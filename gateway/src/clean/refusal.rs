@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
     ObsoleteFolding,
     /// A field name that is not a token, or white space before the colon (RFC 9112 5.1).
     FieldName,
-    /// A control character in a field value (RFC 9110 5.5).
+    /// A control character in a field value, or over HTTP/2 white space around it (RFC 9110 5.5, RFC 9113 8.2.1).
     FieldValue,
     /// More fields than `gateway.max_headers`.
     TooManyFields,
@@ -184,7 +184,7 @@ impl Refusal {
             Self::FieldName => {
                 "A field name is not a token, or white space stands before its colon."
             }
-            Self::FieldValue => "A field value has a control character.",
+            Self::FieldValue => "A field value has a control character, or white space around it.",
             Self::TooManyFields => "There are too many fields.",
             Self::HeadTooLarge => "The request head is too large.",
             Self::HostMissing => "Host is missing.",

@@ -158,9 +158,22 @@ fn http2_has_the_same_rules() {
         ("/", &[("host", "other")], Refusal::HostMismatch),
         ("/", &[("x_haetae_user", "a")], Refusal::IdentityField),
         ("/", &[("authorization", "a"), ("authorization", "b")], Refusal::FieldRepeated),
+        ("/", &[("x-a", " a")], Refusal::FieldValue),
+        ("/", &[("x-a", "a\t")], Refusal::FieldValue),
     ] {
         assert_eq!(http2(path, fields).err(), Some(refusal), "{path} {fields:?}");
     }
+    assert_eq!(
+        http2("/", &[("content-length", "07")]).expect("clean").framing(),
+        Framing::Length(7)
+    );
+}
+
+#[test]
+fn a_cookie_in_crumbs_is_one_field() {
+    let most = LIMITS.fields;
+    assert!(http2("/", &vec![("cookie", "a=1"); most + 1]).is_ok());
+    assert_eq!(http2("/", &vec![("x-a", "1"); most + 1]).err(), Some(Refusal::TooManyFields));
 }
 
 proptest! {

@@ -69,7 +69,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx)
         let response = cors::preflight(std::slice::from_ref(&route), &request.headers);
         return respond(session, ctx, response).await;
     }
-    if let Some(refusal) = oversize(&route, clean.framing(), &request.headers) {
+    if let Some(refusal) = oversize(&route, clean.framing()) {
         return refuse(session, ctx, refusal.problem()).await;
     }
     // A stream may take an hour, but nobody may take that long over one piece of it.
@@ -137,7 +137,8 @@ fn blame(ctx: &mut Ctx, status: StatusCode) {
 /// The endpoint of browser sessions that is asked for. On the authserver's own host there is none.
 fn own_endpoint(gateway: &Gateway, request: &RequestHeader) -> Option<Endpoint> {
     let endpoint = Endpoint::at(request.uri.path())?;
-    let theirs = gateway.issuer_host.as_deref().is_some_and(|host| host == host_of(request));
+    let host = host_of(request);
+    let theirs = gateway.issuer_host.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(host));
     (!theirs || endpoint == Endpoint::Look).then_some(endpoint)
 }
 
@@ -149,16 +150,11 @@ fn host_of(request: &RequestHeader) -> &str {
 }
 
 /// A body that says itself that it is too large. One that does not is counted as it comes.
-fn oversize(route: &Route, framing: Framing, headers: &HeaderMap) -> Option<Refusal> {
-    let length = match framing {
-        Framing::Length(length) => Some(length),
-        // Over HTTP/2 there is no framing, but there may be a length.
-        Framing::Empty => {
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
-        }
-        Framing::Chunked => None,
-    };
-    length.filter(|&length| length > route.max_body_bytes).map(|_| Refusal::BodyTooLarge)
+fn oversize(route: &Route, framing: Framing) -> Option<Refusal> {
+    match framing {
+        Framing::Length(length) if length > route.max_body_bytes => Some(Refusal::BodyTooLarge),
+        Framing::Length(_) | Framing::Empty | Framing::Chunked => None,
+    }
 }
 
 /// Counts the request with those limits of its route that `which` names.
