@@ -3,12 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use pingora::{Error, Result, proxy::Session};
+use http::{HeaderValue, Version, header};
+use pingora::{Error, Result, protocols::http::ServerSession, proxy::Session};
 
 use super::HANDLED;
 use crate::{
     answer::X_REQUEST_ID,
-    clean::{Clean, Refusal},
+    clean::{Clean, Framing, Refusal},
     ctx::Ctx,
     forwarded::Origin,
     metrics::{self, Blame},
@@ -49,10 +50,32 @@ pub(crate) fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Re
         let target = target.to_owned();
         session.req_header_mut().set_raw_path(target.as_bytes())?;
     }
+    plain_length(session, ctx.clean.as_ref().map(Clean::framing))?;
     // Until its route says more. Whoever is answered here and does not read the answer holds nothing for ever.
     session.set_read_timeout(Some(gateway.request_timeout));
     session.set_write_timeout(Some(gateway.request_timeout));
+    if session.req_header().version == Version::HTTP_10
+        && let ServerSession::H1(client) = &mut *session.downstream_session
+    {
+        // An HTTP/1.0 client takes an interim answer for the answer (RFC 9110 15.2).
+        client.set_ignore_info_resp(true);
+    }
     Ok(())
+}
+
+/// Leading zeros say nothing, but a service might take them for the mark of another base.
+fn plain_length(session: &mut Session, framing: Option<Framing>) -> Result<()> {
+    let request = session.req_header_mut();
+    let zeros =
+        |length: &HeaderValue| length.as_bytes().starts_with(b"0") && length.as_bytes().len() > 1;
+    if !request.headers.get(header::CONTENT_LENGTH).is_some_and(zeros) {
+        return Ok(());
+    }
+    let length = match framing {
+        Some(Framing::Length(length)) => length,
+        _ => 0,
+    };
+    request.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "the form that Pingora asks for")]

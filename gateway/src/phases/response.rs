@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use haetae_base::clock::Timestamp;
 use haetae_keys::verify::Revocations;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
 use super::HANDLED;
@@ -13,6 +13,16 @@ use crate::{answer, authenticate::invalid_token, ctx::Ctx, metrics::Blame, proxy
 /// How often the token of an answer that takes long is looked at again.
 const TOKEN_CHECK: Duration = Duration::from_secs(1);
 const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
+/// What a service says about its connection to us and not to the client (RFC 9110 7.6.1), and the announcement of
+/// trailers, which do not go through. `Connection` itself is written anew.
+const HOP_BY_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRAILER,
+    header::UPGRADE,
+];
+/// What the body of an answer is cut by; no `Connection` takes it away.
+const FRAMING: [HeaderName; 2] = [header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
 
 /// What the answer says about the instance.
 ///
@@ -55,6 +65,13 @@ pub(crate) fn to_client(
         session.set_keepalive(None);
     }
     ctx.is_event_stream = is_event_stream(response);
+    remove_hop_by_hop(response);
+    if session.req_header().version == Version::HTTP_10
+        && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+    {
+        // HTTP/1.0 has no chunks: such a body ends with its connection (RFC 9112 6.1, 6.3).
+        session.set_keepalive(None);
+    }
     response.remove_header(&header::SERVER);
     response.remove_header(&X_POWERED_BY);
     let via = match response.headers.get(header::VIA).and_then(|value| value.to_str().ok()) {
@@ -64,6 +81,18 @@ pub(crate) fn to_client(
     };
     response.insert_header(header::VIA, via)?;
     answer::finish_head(response, ctx)
+}
+
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let mut names = Vec::new();
+    for options in response.headers.get_all(header::CONNECTION) {
+        let options = options.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        names.extend(options.filter_map(|name| HeaderName::from_bytes(name).ok()));
+    }
+    // The framing is ours to remove.
+    for name in names.iter().filter(|&name| !FRAMING.contains(name)).chain(&HOP_BY_HOP) {
+        response.remove_header(name);
+    }
 }
 
 fn is_event_stream(response: &ResponseHeader) -> bool {

@@ -20,3 +20,4 @@ mod lifecycle;
 mod limits;
 mod routes;
 mod upstreams;
+mod versions;

@@ -71,6 +71,8 @@ pub(crate) enum Behaviour {
     Dead,
     /// Answers 101 though nobody asked for another protocol.
     Switch,
+    /// Answers 103, then 200 in two chunks, with fields that are for the next hop only.
+    Chunks,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +168,11 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
             Behaviour::CloseOld if used => return,
             Behaviour::Switch => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
                 Upgrade: websocket\r\n\r\n"
+                .to_owned(),
+            Behaviour::Chunks => "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+                HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nKeep-Alive: timeout=1\r\nTrailer: X-End\r\n\
+                Connection: keep-alive, X-Hop, Transfer-Encoding\r\nX-Hop: 1\r\nX-Stays: 1\r\n\r\n\
+                3\r\none\r\n3\r\ntwo\r\n0\r\nX-End: 1\r\n\r\n"
                 .to_owned(),
             Behaviour::Junk => "what?\r\n\r\n".to_owned(),
             Behaviour::Stream => return events(stream).await,
