@@ -69,6 +69,8 @@ pub(crate) struct Front {
 
 /// How long connections are still accepted after the stop was asked for.
 const LAST_CALL: Duration = Duration::from_millis(150);
+/// How long a connection that has asked nothing yet may still ask: a round trip, also of a phone.
+const LAST_QUESTION: Duration = Duration::from_millis(500);
 /// The client connection preface of HTTP/2 (RFC 9113 3.4).
 const HTTP2_PREFACE: usize = 24;
 
@@ -183,7 +185,7 @@ impl Front {
         loop {
             let head = match self.read_head(&mut connection, first).await {
                 Ok(Some(head)) => head,
-                Ok(None) => return,
+                Ok(None) => return self.say_goodbye(&mut connection).await,
                 Err(refusal) => return self.refuse(connection, refusal).await,
             };
             first = false;
@@ -230,7 +232,7 @@ impl Front {
             let arrived = tokio::select! {
                 biased;
                 read = timeout(patience, connection.fill()) => matches!(read, Ok(Ok(1..))),
-                () = self.drain.begun() => false,
+                () = self.stops(first) => false,
             };
             if !arrived {
                 return Ok(None);
@@ -254,6 +256,22 @@ impl Front {
         timeout(self.settings.header_timeout, rest).await.unwrap_or(Err(Refusal::HeadTooSlow))
     }
 
+    /// Ends when nothing more is to be waited for because the gateway stops: at once between two requests,
+    /// a moment later before the first, which whoever has just connected is about to send.
+    async fn stops(&self, first: bool) {
+        self.drain.begun().await;
+        if first {
+            tokio::time::sleep(LAST_QUESTION).await;
+        }
+    }
+
+    /// Closes in order: over TLS, whoever is closed on without a word cannot tell it from being cut off
+    /// (RFC 8446 6.1).
+    async fn say_goodbye(&self, connection: &mut Connection) {
+        // Who has gone already hears nothing.
+        let _gone = timeout(self.settings.header_timeout, connection.shutdown()).await;
+    }
+
     /// Answers a request that breaks a rule, and closes the connection.
     async fn refuse(&self, mut connection: Box<Connection>, refusal: Refusal) {
         let (id, watch) = (RequestId::make(), Stopwatch::start());
@@ -264,7 +282,8 @@ impl Front {
         let answer = wire(refusal.problem(), &id);
         let written = async {
             connection.write_all(&answer).await?;
-            connection.flush().await
+            // Sends it, and says over TLS that this was all.
+            connection.shutdown().await
         };
         // Who breaks rules may be gone already, or not be listening.
         let _gone = timeout(self.settings.header_timeout, written).await;

@@ -34,7 +34,8 @@ pub enum TlsError {
     Unusable(#[from] pingora::tls::RusTlsError),
 }
 
-/// Loads a certificate chain and its key. HTTP/2 is offered first; HTTP/1.1 must be, for WebSocket.
+/// Loads a certificate chain and its key. HTTP/2 is offered first. All versions that are served are named: a
+/// client that names one which is not is hung up on (RFC 7301 3.2).
 ///
 /// # Errors
 /// [`TlsError`].
@@ -51,6 +52,6 @@ pub(crate) fn load(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsErr
         ServerConfig::builder_with_protocol_versions(&[&version::TLS12, &version::TLS13])
             .with_no_client_auth()
             .with_single_cert(chain, private)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

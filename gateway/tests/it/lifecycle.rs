@@ -54,6 +54,27 @@ async fn a_request_under_way_is_finished() {
     assert_eq!(answer.headers()["connection"], "close");
 }
 
+/// Whoever has just connected is about to ask: a connection that was accepted is not closed without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_request_is_answered_although_the_stop_has_begun() {
+    let mut house = House::open().await;
+    let mut space = [0; 4096];
+    let mut idle = TcpStream::connect(house.gateway).await.expect("connects");
+    idle.write_all(b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    assert_ne!(idle.read(&mut space).await.expect("answered"), 0);
+    let mut fresh = TcpStream::connect(house.gateway).await.expect("connects");
+    // Accepted after it, so that the fresh one is being waited for.
+    house.prove_clean().await;
+    house.shutdown.request();
+    assert_eq!(idle.read(&mut space).await.expect("closed: the stop has begun"), 0);
+    fresh.write_all(b"GET /open/first HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    fresh.read_to_string(&mut answer).await.expect("answered and closed");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    assert_eq!(house.stop().await, Ok(()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_has_an_end() {
     let mut house =

@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Behaviour, House};
+use crate::harness::{Behaviour, House, tls};
 
 /// Everything that comes back until the gateway closes.
 async fn read_out(house: &House, request: &str) -> String {
@@ -73,4 +73,27 @@ async fn a_length_is_passed_on_in_its_plain_form() {
         assert_eq!(seen.body, body.as_bytes());
     }
     house.prove_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_connection_ends_with_a_goodbye() {
+    let house = super::http2::house().await;
+    for request in [
+        // Answered, and closed as was asked.
+        "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        // Refused at the door.
+        "GET /open/x HTTP/1.1\r\n\r\n",
+        // Idle until it is enough.
+        "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut stream = tls(house.gateway, &["http/1.0", "http/1.1"]).await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        // Without the goodbye, rustls calls this an unexpected end.
+        stream.read_to_end(&mut answer).await.unwrap_or_else(|error| panic!("{request}: {error}"));
+        assert!(answer.starts_with(b"HTTP/1.1 "), "{}", answer.escape_ascii());
+    }
+    // A client that knows the old version only is served, too.
+    let stream = tls(house.gateway, &["http/1.0"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.0".as_slice()));
 }
