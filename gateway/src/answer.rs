@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use haetae_base::problem::{self, Problem};
-use http::{HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use pingora::{http::ResponseHeader, proxy::Session};
 
 use crate::{
@@ -43,7 +43,10 @@ pub(crate) async fn send(
     for (name, value) in &parts.headers {
         head.append_header(name, value)?;
     }
-    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    if parts.status != StatusCode::NO_CONTENT {
+        // There is none to count in a 204 (RFC 9110 8.6).
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    }
     finish_head(&mut head, ctx)?;
     if !session.is_body_done() {
         // Reading the rest only to throw it away is work that anybody could make us do.
@@ -124,8 +127,8 @@ pub(crate) fn finish_head(head: &mut ResponseHeader, ctx: &mut Ctx) -> pingora::
             head.insert_header(fields::POLICY, policy.clone())?;
         }
     }
-    if let Some(origin) = ctx.cors_origin.take() {
-        cors::permit(head, origin)?;
+    if let Some(route) = &ctx.route {
+        cors::finish(head, route, ctx.cors_origin.take())?;
     }
     for cookie in ctx.set_cookies.drain(..) {
         head.append_header(header::SET_COOKIE, cookie)?;

@@ -35,17 +35,28 @@ pub(crate) fn permitted(route: &Route, headers: &HeaderMap) -> Option<HeaderValu
     route.cors_origins.contains(origin).then(|| origin.clone())
 }
 
-/// Lets `origin` read an answer.
+/// Lets `permitted` read an answer of `route`, and tells caches that another origin may get another one: also
+/// when this one may not read it, or what was stored for us would be shown to those who may (Fetch, "CORS
+/// protocol and HTTP caches").
 ///
 /// # Errors
 /// Never in practice.
-pub(crate) fn permit(head: &mut ResponseHeader, origin: HeaderValue) -> pingora::Result<()> {
-    head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)?;
-    head.insert_header(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static(EXPOSED_FIELDS),
-    )?;
+pub(crate) fn finish(
+    head: &mut ResponseHeader,
+    route: &Route,
+    permitted: Option<HeaderValue>,
+) -> pingora::Result<()> {
+    if route.cors_origins.is_empty() {
+        return Ok(());
+    }
     head.append_header(header::VARY, HeaderValue::from_static("origin"))?;
+    if let Some(origin) = permitted {
+        head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)?;
+        head.insert_header(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(EXPOSED_FIELDS),
+        )?;
+    }
     Ok(())
 }
 

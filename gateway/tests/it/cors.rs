@@ -40,6 +40,7 @@ async fn a_preflight_is_answered_here() {
     assert!(allowed.contains("authorization") && allowed.contains("idempotency-key"));
     assert!(!allowed.contains("haetae"), "the static field is for our own pages");
     assert!(!fields.contains_key("access-control-allow-credentials"));
+    assert!(!fields.contains_key("content-length"), "there is none in a 204");
     for (path, origin, method) in [
         ("/api/v1/things/1", "https://evil.example", "POST"),
         ("/api/v1/things/1", FRIEND, "PATCH"),
@@ -73,6 +74,10 @@ async fn an_answer_may_be_read_by_the_origins_of_its_route() {
     assert_eq!(refused.headers()["access-control-allow-origin"], FRIEND);
     let stranger = call("https://evil.example", Some(house.tokens.access())).await;
     assert!(!stranger.headers().contains_key("access-control-allow-origin"));
+    // What a cache keeps of this must not be shown to those who may read.
+    assert_eq!(stranger.headers()["vary"], "origin");
+    let plain = client().get(house.url("/open/x")).header("origin", FRIEND).send().await;
+    assert!(!plain.expect("answered").headers().contains_key("vary"), "nobody may read this one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
