@@ -44,6 +44,11 @@ impl Breaker {
         self.open_until.load(Ordering::Acquire) != 0
     }
 
+    /// Whether it failed when it was last asked.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) != 0
+    }
+
     /// When the next trial may be: 0 when that is now.
     pub(crate) fn pause_left(&self, now: Timestamp) -> Duration {
         Timestamp::from_millis(self.open_until.load(Ordering::Acquire)).since(now)

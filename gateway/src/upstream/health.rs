@@ -1,5 +1,6 @@
-//! Asking the instances whether they live, beside the requests: one that is down is asked often, so that
-//! it is used again as soon as it is back, without a person's request as the trial.
+//! Asking the instances whether they live, beside the requests: one that hangs is found by this before the
+//! first request has waited its time out, and one that is down is used again as soon as it is back, without a
+//! person's request as the trial.
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -9,14 +10,14 @@ use reqwest::StatusCode;
 use super::Pool;
 use crate::metrics;
 
-/// How often an instance that is down is asked.
-const DOWN: Duration = Duration::from_millis(500);
+/// How often an instance that failed is asked.
+const ROUND: Duration = Duration::from_millis(500);
 /// Every so many rounds the others are asked too.
-const ROUNDS: u32 = 10;
+const ROUNDS: u32 = 2;
 /// Every so many rounds names are looked up again.
 const RESOLVE: u32 = 60;
 /// How long an instance may take to say that it lives.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches the instances of `pool` until shutdown.
 pub(crate) async fn watch(
@@ -30,7 +31,7 @@ pub(crate) async fn watch(
     }
     let mut without_path = HashSet::new();
     let mut round: u32 = 0;
-    let mut ticks = tokio::time::interval(DOWN);
+    let mut ticks = tokio::time::interval(ROUND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -45,10 +46,11 @@ pub(crate) async fn watch(
         }
         let all = round % ROUNDS == 1;
         let endpoints = pool.endpoints();
-        let asked = endpoints.iter().filter(|endpoint| all || endpoint.is_down()).map(|endpoint| {
-            let request = ask(&client, endpoint.address(), pool.health_path());
-            async move { (endpoint, request.await) }
-        });
+        let asked =
+            endpoints.iter().filter(|endpoint| all || endpoint.is_suspect()).map(|endpoint| {
+                let request = ask(&client, endpoint.address(), pool.health_path());
+                async move { (endpoint, request.await) }
+            });
         for (endpoint, answer) in futures::future::join_all(asked).await {
             match answer {
                 Health::Lives => endpoint.succeeded(&pool),

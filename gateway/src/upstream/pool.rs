@@ -216,6 +216,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it failed when it was last asked: that is looked into at once.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.breaker.is_suspect()
+    }
+
     /// Whether it is taken for dead.
     pub(crate) fn is_down(&self) -> bool {
         self.breaker.is_open()
