@@ -14,8 +14,8 @@ use crate::route::{Route, table};
 const ALLOWED_FIELDS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, \
     last-event-id, prefer, traceparent, tracestate";
 /// What it may read beyond the safelisted.
-const EXPOSED_FIELDS: &str = "etag, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, \
-    x-request-id";
+const EXPOSED_FIELDS: &str = "etag, location, preference-applied, ratelimit, ratelimit-policy, retry-after, \
+    www-authenticate, x-request-id";
 /// How long a browser may remember the answer to a preflight.
 const MAX_AGE: &str = "600";
 
@@ -65,7 +65,12 @@ pub(crate) fn preflight(routes: &[Arc<Route>], headers: &HeaderMap) -> Response<
     let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
     let wanted = wanted.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
     let route = wanted.and_then(|method| routes.iter().find(|route| route.takes(&method)));
-    let Some(origin) = route.and_then(|route| permitted(route, headers)) else {
+    let Some((origin, methods)) = route.and_then(|route| {
+        // A route for every method names none: then the one that was asked for.
+        let methods =
+            if route.methods.is_empty() { wanted_methods(headers)? } else { table::allow(routes) };
+        Some((permitted(route, headers)?, methods))
+    }) else {
         return Problem::new(
             StatusCode::FORBIDDEN,
             "origin-not-allowed",
@@ -77,7 +82,7 @@ pub(crate) fn preflight(routes: &[Arc<Route>], headers: &HeaderMap) -> Response<
     *response.status_mut() = StatusCode::NO_CONTENT;
     let fields = response.headers_mut();
     fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, table::allow(routes));
+    fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_FIELDS));
     fields.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     fields.insert(
@@ -87,4 +92,8 @@ pub(crate) fn preflight(routes: &[Arc<Route>], headers: &HeaderMap) -> Response<
         ),
     );
     response
+}
+
+fn wanted_methods(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned()
 }
