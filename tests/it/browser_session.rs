@@ -46,8 +46,8 @@ async fn a_cookie_is_all_the_browser_holds() {
     let location = taken.location().unwrap();
     assert_eq!(location.path(), "/session/login");
     assert!(location.query().unwrap_or_default().contains("return_to"), "{location}");
-    let nobody = agent.send(call(&stack, &agent, "GET", "/session")).await;
-    assert!(!nobody.body.contains("demo"), "{}", nobody.body);
+    let nobody = agent.send(call(&stack, &agent, "GET", "/session")).await.problem(401);
+    assert_eq!(nobody["login_url"], "/session/login?return_to=%2F", "{nobody}");
 
     let landed = sign_in(&stack, &agent, "demo", "/reservations").await;
     assert_eq!(

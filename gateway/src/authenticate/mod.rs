@@ -158,9 +158,15 @@ pub(crate) async fn authenticate(
 
 /// The answer to nobody, where somebody is needed.
 pub(crate) fn sign_in_first(gateway: &Gateway) -> Denied {
-    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in first")
-        .header(header::WWW_AUTHENTICATE, gateway.challenges.bare.clone());
-    Denied::SignIn { acr: None, max_age: None, otherwise: Box::new(problem) }
+    let otherwise = Box::new(unauthenticated(gateway));
+    Denied::SignIn { acr: None, max_age: None, otherwise }
+}
+
+/// 401 without an error code: there were no credentials (RFC 6750 3.1).
+pub(crate) fn unauthenticated(gateway: &Gateway) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in first")
+        .detail("The request has no bearer token and no browser session.")
+        .header(header::WWW_AUTHENTICATE, gateway.challenges.bare.clone())
 }
 
 /// A token cannot be trusted while it is unknown whether it was revoked, unless the route says so and there

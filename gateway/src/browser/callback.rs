@@ -1,7 +1,7 @@
 //! `GET /session/callback`: the authserver's answer (RFC 6749 4.1.2, RFC 9207) becomes a browser session.
 //!
-//! It is answered with a page that goes on by itself, not with a redirect: the session cookie is Strict,
-//! and a browser does not send it along a chain of redirects that another site began.
+//! When another site began the chain of redirects that leads here, it is answered with a page that goes on by
+//! itself, not with one more: the session cookie is Strict, and a browser would not send it along.
 
 use bytes::Bytes;
 use haetae_base::problem::Problem;
@@ -133,7 +133,11 @@ pub(super) async fn answer(
         browser.sessions.forget(old);
     }
     metrics::authenticated("login", "signed_in");
-    let mut response = pages::signed_in(language, &login.return_to);
+    let mut response = if is_from_another_site(request) {
+        pages::signed_in(language, &login.return_to)
+    } else {
+        redirect(StatusCode::SEE_OTHER, &login.return_to)
+    };
     response.headers_mut().append(header::SET_COOKIE, browser.cookies.set_session(&cookie));
     if let Some(login_cookie) = login_cookie
         // Another tab may be on its way with it. If that cannot be told, it runs out by itself.
@@ -142,6 +146,12 @@ pub(super) async fn answer(
         response.headers_mut().append(header::SET_COOKIE, browser.cookies.clear_login());
     }
     Ok(response)
+}
+
+/// Whether a browser says that another site had a part in how it came here (Fetch Metadata 2.3). A program, and
+/// a browser that is too old to say, keep no Strict cookies apart.
+fn is_from_another_site(request: &RequestHeader) -> bool {
+    request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{login_url, store_unavailable};
-use crate::{clean::cookies, proxy::Gateway};
+use crate::{authenticate::unauthenticated, clean::cookies, proxy::Gateway};
 
 /// # Errors
 /// The problem to answer with instead.
@@ -27,16 +27,21 @@ pub(super) async fn answer(
         }
         None => None,
     };
-    let body = match session {
-        Some(session) if !was_revoked(gateway, &session).await => signed_in(&session),
-        _ => json!({"signed_in": false, "login_url": login_url("/", None, None)}),
-    };
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    let Some(session) = session else { return Err(nobody(gateway)) };
+    if was_revoked(gateway, &session).await {
+        return Err(nobody(gateway));
+    }
+    let mut response = Response::new(Bytes::from(signed_in(&session).to_string()));
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(header::VARY, HeaderValue::from_static("cookie"));
     Ok(response)
+}
+
+/// 401 with where to sign in, as everywhere else for a caller without a session.
+fn nobody(gateway: &Gateway) -> Problem {
+    unauthenticated(gateway).with("signed_in", false).with("login_url", login_url("/", None, None))
 }
 
 /// An access token that has merely expired will be refreshed; one that was revoked ends the session.

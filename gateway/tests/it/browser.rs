@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use haetae_session::denylist::Kind;
 use reqwest::{RequestBuilder, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::harness::{House, PUBLIC, client};
@@ -49,7 +49,8 @@ impl Browser {
     async fn come_back(&mut self, house: &House, location: &Url, code: &str) -> Response {
         let state = parameter(location, "state");
         let query = format!("code={code}&state={state}&iss={}", urlencode(PUBLIC));
-        self.send(client().get(house.url(&format!("/session/callback?{query}")))).await
+        let request = client().get(house.url(&format!("/session/callback?{query}")));
+        self.send(request.header("sec-fetch-site", "cross-site")).await
     }
 
     /// Signs in.
@@ -149,12 +150,41 @@ async fn a_login_from_end_to_end() {
     );
 }
 
+/// Nobody keeps a Strict cookie from where no other site had a part in: one step less.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_from_no_other_site_is_redirected() {
+    let house = House::open().await;
+    for site in [None, Some("same-origin"), Some("same-site")] {
+        let mut browser = Browser::default();
+        let location = browser.begin(&house, "/session/login?return_to=/pages/mine").await;
+        let code = house.authserver.finish(&location);
+        let query = format!(
+            "code={code}&state={}&iss={}",
+            parameter(&location, "state"),
+            urlencode(PUBLIC)
+        );
+        let mut request = client().get(house.url(&format!("/session/callback?{query}")));
+        if let Some(site) = site {
+            request = request.header("sec-fetch-site", site);
+        }
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status(), 303, "{site:?}");
+        assert_eq!(answer.headers()["location"], "/pages/mine");
+        assert_eq!(browser.call(&house).await.status(), 200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_where_to_sign_in() {
     let house = House::open().await;
     let get = |path: &str| client().get(house.url(path));
-    let told: Value = get("/session").send().await.expect("answered").json().await.expect("JSON");
-    assert_eq!(told["signed_in"], false);
+    let answer = get("/session").send().await.expect("answered");
+    assert_eq!(answer.status(), 401);
+    let told = problem(answer).await;
+    assert_eq!(
+        (&told["type"], &told["signed_in"]),
+        (&json!("urn:haetae:problem:unauthenticated"), &json!(false))
+    );
     assert!(told["login_url"].as_str().expect("a URL").starts_with("/session/login"));
 
     let page =
