@@ -87,6 +87,15 @@ impl Config {
         bare(self.auth.public_url.as_ref().unwrap_or(&self.public_url))
     }
 
+    /// The host of the authserver's pages, in lower case, when it is another than that of everything else:
+    /// then no script on an application's page is on the origin of the login page.
+    pub fn login_host(&self) -> Option<String> {
+        let host = self.auth.public_url.as_ref()?.host_str()?;
+        let own =
+            self.public_url.host_str().is_none_or(|public| !public.eq_ignore_ascii_case(host));
+        own.then(|| host.to_ascii_lowercase())
+    }
+
     /// `public_url` without a trailing slash: what paths are appended to.
     pub fn public_origin(&self) -> String {
         bare(&self.public_url)

@@ -43,7 +43,7 @@ use crate::{
     metrics::{self, RouteMetrics},
     proxy::Gateway,
     route::{InvalidRoutes, Table},
-    upstream::{self, Pool},
+    upstream::{self, AUTHSERVER, Pool},
 };
 
 /// Why the gateway does not run: one line for the operator.
@@ -291,7 +291,7 @@ impl Built {
     ) -> Result<Self, RunError> {
         let pools = Pool::all(config);
         let table = Table::new(config, &pools)?;
-        let authserver = pools.get("auth").ok_or(RunError::NoAuthserver)?;
+        let authserver = pools.get(AUTHSERVER).ok_or(RunError::NoAuthserver)?;
         let tls = match &config.gateway.tls {
             Some(tls) => Some(load_tls(&tls.certificate, &tls.key)?),
             None => None,
@@ -334,8 +334,7 @@ impl Built {
             Arc::clone(clock),
         ));
         let browser = browser(config, authserver, &keys, redis, http, clock).await?;
-        let (issuer, public) = (url("auth.public_url", &config.issuer())?, &config.public_url);
-        let public_origin = public.origin().ascii_serialization();
+        let public_origin = config.public_url.origin().ascii_serialization();
         let gateway = Gateway {
             clock: Arc::clone(clock),
             table,
@@ -347,10 +346,7 @@ impl Built {
             public_origin: HeaderValue::try_from(&public_origin)
                 .map_err(|_| RunError::Url { setting: "public_url", url: public_origin.clone() })?,
             scheme: if config.is_https() { "https" } else { "http" },
-            issuer_host: issuer
-                .host_str()
-                .filter(|&host| public.host_str() != Some(host))
-                .map(str::to_owned),
+            issuer_host: config.login_host(),
             request_timeout: *config.gateway.request_timeout,
             limits: head_limits(config),
             access_log: config.gateway.access_log,

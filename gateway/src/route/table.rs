@@ -10,7 +10,7 @@ use super::Route;
 use crate::{
     limit::{InvalidLimit, Limit, fields},
     metrics::RouteMetrics,
-    upstream::Pool,
+    upstream::{AUTHSERVER, Pool},
 };
 
 /// All routes.
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Table {
     any_host: Paths,
     hosts: HashMap<String, Paths>,
+    /// The authserver's own host. Nothing else is there.
+    login_host: Option<String>,
     routes: Vec<Arc<Route>>,
     limits: Vec<Arc<Limit>>,
 }
@@ -111,11 +113,17 @@ impl Table {
         pools: &HashMap<String, Arc<Pool>>,
     ) -> Result<Self, InvalidRoutes> {
         let limits = config.gateway.limits.iter().map(Limit::new).collect::<Result<Vec<_>, _>>()?;
-        let mut table =
-            Self { any_host: Paths::default(), hosts: HashMap::new(), routes: Vec::new(), limits };
+        let mut table = Self {
+            any_host: Paths::default(),
+            hosts: HashMap::new(),
+            login_host: config.login_host(),
+            routes: Vec::new(),
+            limits,
+        };
         for setting in &config.gateway.routes {
             let route = Arc::new(table.route(config, setting, pools)?);
-            let paths = match &setting.host {
+            let own = table.login_host.as_ref().filter(|_| setting.upstream == AUTHSERVER);
+            let paths = match setting.host.as_ref().or(own) {
                 Some(host) => table.hosts.entry(host.to_ascii_lowercase()).or_default(),
                 None => &mut table.any_host,
             };
@@ -191,7 +199,7 @@ impl Table {
 
     /// Finds the route of a request. `host` is without port, as it was sent.
     pub(crate) fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_> {
-        if !self.hosts.is_empty() {
+        if !self.hosts.is_empty() || self.login_host.is_some() {
             let lower;
             let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
                 lower = host.to_ascii_lowercase();
@@ -204,6 +212,9 @@ impl Table {
                     Found::Nothing => {}
                     found => return found,
                 }
+            }
+            if self.login_host.as_deref() == Some(host) {
+                return Found::Nothing;
             }
         }
         self.any_host.find(path, method)

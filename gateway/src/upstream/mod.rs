@@ -1,5 +1,8 @@
 //! The services behind the gateway: their instances, which of them live, and which is asked next.
 
+/// The name of the upstream that browser sessions need, and whose pages may have a host of their own.
+pub(crate) const AUTHSERVER: &str = "auth";
+
 mod breaker;
 mod health;
 mod pool;

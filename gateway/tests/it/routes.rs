@@ -21,6 +21,30 @@ async fn what_no_route_names_is_not_there() {
     assert_eq!(house.upstream.requests().len(), 0);
 }
 
+/// The authserver has a host of its own: no script on an application's page is on the origin of the login page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_page_may_have_a_host_of_its_own() {
+    let house = House::with(|config| {
+        config.auth.public_url = Some("https://Login.test".parse().expect("a URL"));
+    })
+    .await;
+    for (path, host, status) in [
+        ("/oauth2/jwks", "login.test", 200),
+        ("/oauth2/jwks", "LOGIN.test:8443", 200),
+        ("/oauth2/jwks", "gateway.test", 404),
+        ("/oauth2/jwks", "elsewhere.test", 404),
+        ("/open/x", "gateway.test", 200),
+        ("/open/x", "login.test", 404),
+        ("/", "login.test", 404),
+        ("/session", "login.test", 404),
+        ("/session", "gateway.test", 401),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answers = house.raw(request).await;
+        assert_eq!(answers[0].status, status, "{path} at {host}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_may_be_for_one_host_or_one_method_only() {
     let house = House::with(|config| {
