@@ -55,9 +55,13 @@ pub(super) async fn by_post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match Params::from_body(&headers, &body) {
-        Some(params) => sign_out(&state, visit, &params).await,
-        None => refuse(visit, &OAuthError::invalid_request("the request body is not a form")),
+    let Some(params) = Params::from_body(&headers, &body) else {
+        return refuse(visit, &OAuthError::invalid_request("the request body is not a form"));
+    };
+    // Without the session's cookie nobody seems to be signed in, and would be told to be signed out.
+    match visit.once_more_with_cookies(&params) {
+        Some(again) => visit.redirect(&again),
+        None => sign_out(&state, visit, &params).await,
     }
 }
 

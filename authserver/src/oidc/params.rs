@@ -83,6 +83,11 @@ impl Params {
         self.pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 
+    /// As a query.
+    pub(crate) fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.pairs).finish()
+    }
+
     /// All parameters.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))

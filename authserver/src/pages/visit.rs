@@ -20,10 +20,14 @@ use super::{
 };
 use crate::{
     context::RequestContext,
-    cookies::Cookies,
+    cookies::{Cookies, Name},
     locale::{self, Argument, Language},
+    oidc::params::Params,
     state::AppState,
 };
+
+/// The longest address that a form is asked for once more by: what every proxy on the way lets through.
+const LONGEST_AGAIN: usize = 6 * 1024;
 
 /// A request for a page.
 #[derive(Debug)]
@@ -177,6 +181,20 @@ impl Visit {
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
+    }
+
+    /// Where a form that an application's page posted is asked for once more, by a redirect. A browser sends no
+    /// [`SameSite=Lax`](crate::cookies) cookie along with such a form, so nobody seems to be signed in; it does
+    /// with the request that follows a redirect. `None` when the form came with the session, or from here, or
+    /// not from a page.
+    pub(crate) fn once_more_with_cookies(&self, form: &Params) -> Option<String> {
+        let from_elsewhere = !is_same_origin(&self.headers, &self.origin);
+        let without_session = self.cookies.read(&self.jar, Name::Sso).is_none();
+        if !from_elsewhere || !without_session || form.in_order().is_err() {
+            return None;
+        }
+        let again = format!("{}?{}", self.path(), form.encoded());
+        (again.len() <= LONGEST_AGAIN).then_some(again)
     }
 
     /// Whether a browser asks, which shows a page, rather than a program, which follows redirects.

@@ -198,9 +198,12 @@ pub(super) async fn by_post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match Params::from_body(&headers, &body) {
-        Some(params) => authorize(&state, visit, params, None).await,
-        None => on_page(visit, &OAuthError::invalid_request("the request body is not a form")),
+    let Some(params) = Params::from_body(&headers, &body) else {
+        return on_page(visit, &OAuthError::invalid_request("the request body is not a form"));
+    };
+    match visit.once_more_with_cookies(&params) {
+        Some(again) => visit.redirect(&again),
+        None => authorize(&state, visit, params, None).await,
     }
 }
 

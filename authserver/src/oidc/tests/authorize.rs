@@ -263,6 +263,34 @@ async fn a_request_may_be_posted() {
 }
 
 #[tokio::test]
+async fn a_request_that_an_application_posts_finds_who_is_signed_in() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let request = World::request(&[("prompt", "none"), ("response_mode", "form_post")]);
+    let query = request.split_once('?').expect("a query").1.to_owned();
+    let fields: Vec<(String, String)> =
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    // What a browser sends with a form from another site: no cookie that is Lax.
+    let mut without = world.browser.clone();
+    without.cookies.clear();
+    without.origin = "https://shop.example".to_owned();
+    let got = without.post("/oauth2/authorize", &fields).await;
+    let again = got.location().to_owned();
+    assert_eq!(again, request);
+    assert!(without.cookies.is_empty(), "requests that wait in other windows stay this browser's");
+    let page = world.browser.get(&again).await;
+    assert!(page.body.contains(r#"name="code""#), "{}", page.body);
+    // What does not fit in an address is answered at once.
+    let long = "x".repeat(7000);
+    let mut too_long = fields.clone();
+    too_long.push(("claims", &long));
+    let page = without.post("/oauth2/authorize", &too_long).await;
+    assert!(page.body.contains("login_required"), "{}", page.body);
+}
+
+#[tokio::test]
 async fn nothing_is_kept_that_means_nothing() {
     let mut world = World::open().await;
     let (junk, state) = ("j".repeat(2000), "s".repeat(300));

@@ -115,6 +115,35 @@ async fn a_request_that_is_not_in_order_signs_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_form_of_an_application_signs_out_although_it_comes_without_cookies() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let tokens = world.tokens().await;
+    let hint = text(&tokens["id_token"]);
+    let fields = [
+        ("id_token_hint", hint.as_str()),
+        ("post_logout_redirect_uri", SIGNED_OUT),
+        ("state", "a b&c"),
+    ];
+    // What a browser sends with a form from another site: no cookie that is Lax.
+    let mut without = world.browser.clone();
+    without.cookies.clear();
+    without.origin = "https://shop.example".to_owned();
+    let got = without.post("/oauth2/logout", &fields).await;
+    let again = got.location().to_owned();
+    assert_eq!(again, logout(&fields));
+    assert!(without.cookies.is_empty(), "those that the browser has stay");
+    // With the request that follows a redirect it sends them.
+    let got = world.browser.get(&again).await;
+    assert_eq!(got.location(), format!("{SIGNED_OUT}?state=a+b%26c"));
+    assert_eq!(world.browser.cookie("haetae-sso"), None);
+    world.refresh(&text(&tokens["refresh_token"])).await.refused(400, "invalid_grant");
+    // A form that is not in order is told so as it is.
+    let twice = [("state", "1"), ("state", "2")];
+    assert_eq!(without.post("/oauth2/logout", &twice).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_browser_goes_on_from_the_question_by_a_page_of_its_own() {
     let mut world = World::open().await;
     let away = "https://shop.example/bye?x=1";
