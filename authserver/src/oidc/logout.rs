@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use haetae_keys::claims::IdClaims;
+use haetae_keys::{claims::IdClaims, verify::VerifyError};
 use haetae_session::SessionId;
 use serde::Deserialize;
 
@@ -226,16 +226,19 @@ async fn read(state: &AppState, params: &Params) -> Result<Wish, OAuthError> {
     if params.get("client_id").is_some() && client.is_none() {
         return Err(OAuthError::invalid_request("client_id is not registered"));
     }
-    let hint =
-        match (hint, &client_id) {
-            (Some(hint), Some(client_id)) => {
-                let verified = state.id_verifier(client_id).verify_hint(hint).await;
-                Some(verified.map_err(|error| {
-                    fault::unjudged(error).map_or_else(bad_hint, OAuthError::from)
-                })?)
+    let hint = match (hint, &client_id) {
+        (Some(hint), Some(client_id)) => match state.id_verifier(client_id).verify_hint(hint).await
+        {
+            Ok(verified) => Some(verified),
+            // The key may have left the ring since, and the session that it signed for goes on. What cannot be
+            // verified any more proves nothing, so the person is asked, as if only the client were named.
+            Err(VerifyError::UnknownKey) => None,
+            Err(error) => {
+                return Err(fault::unjudged(error).map_or_else(bad_hint, OAuthError::from));
             }
-            _ => None,
-        };
+        },
+        _ => None,
+    };
     let destination = match params.get("post_logout_redirect_uri") {
         None => None,
         Some(uri) => match &client {

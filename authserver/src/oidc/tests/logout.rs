@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use haetae_keys::Algorithm;
 use serde_json::json;
 
 use super::{World, form, register, text, token::eventually_refused};
@@ -141,6 +142,28 @@ async fn a_form_of_an_application_signs_out_although_it_comes_without_cookies() 
     // A form that is not in order is told so as it is.
     let twice = [("state", "1"), ("state", "2")];
     assert_eq!(without.post("/oauth2/logout", &twice).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_id_token_whose_key_is_gone_is_as_good_as_none() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let hint = text(&world.tokens().await["id_token"]);
+    let keys = &world.house.state.keys;
+    let kid = keys.signer().kid(Algorithm::Es256).expect("a key").to_owned();
+    keys.revoke(&kid).await.expect("revoked");
+    let fields = [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", SIGNED_OUT)];
+    let page = world.browser.get(&logout(&fields)).await;
+    assert_eq!(page.status, 200, "the person is asked: {}", page.body);
+    assert_eq!(world.browser.get("/account").await.status, 200, "still signed in");
+    let destination = page.after(r#"name="destination" value=""#);
+    let good = [("client_id", "mobile"), ("destination", destination.as_str())];
+    assert_eq!(world.browser.submit(&page, &good).await.location(), SIGNED_OUT);
+    assert_eq!(world.browser.cookie("haetae-sso"), None);
+    // It opens no other way out.
+    let evil =
+        [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", "https://evil.example/")];
+    assert_eq!(world.browser.get(&logout(&evil)).await.status, 400);
 }
 
 #[tokio::test]
