@@ -46,8 +46,8 @@ impl FromRequest<AppState> for ClientRequest {
 
 /// What a request says about its client.
 struct Presented {
-    client_id: String,
-    secret: Option<SecretString>,
+    /// Its id and its secret, in every reading that they have: one, or two of `Basic` credentials.
+    readings: Vec<(String, Option<SecretString>)>,
     method: AuthMethod,
 }
 
@@ -64,20 +64,24 @@ async fn authenticate(
 ) -> Result<Arc<Client>, OAuthError> {
     params.in_order()?;
     let presented = read(headers, params)?;
-    let client = state.clients.find(&presented.client_id).await?;
-    let known = client.is_some();
-    if let Some(client) = client.filter(|client| is_authentic(client, &presented)) {
-        return Ok(client);
+    let mut known = None;
+    for (client_id, secret) in &presented.readings {
+        if let Some(client) = state.clients.find(client_id).await? {
+            if is_authentic(&client, secret.as_ref()) {
+                return Ok(client);
+            }
+            known = Some(client);
+        }
     }
     let mut event = Event::failure(
         What::ClientAuthentication,
-        if known { "wrong_secret_or_method" } else { "unknown_client" },
+        if known.is_some() { "wrong_secret_or_method" } else { "unknown_client" },
     )
     .from(context)
     .with("method", presented.method.as_str());
     // A name that is no client's may be a secret in the wrong field: it is not written down.
-    if known {
-        event = event.client(presented.client_id);
+    if let Some(client) = known {
+        event = event.client(&client.client_id);
     }
     state.audit.record(event);
     Err(OAuthError::invalid_client())
@@ -94,28 +98,37 @@ fn read(headers: &HeaderMap, params: &Params) -> Result<Presented, OAuthError> {
             None => AuthMethod::None,
         };
         let secret = body_secret.map(|secret| secret.to_owned().into());
-        return Ok(Presented { client_id, secret, method });
+        return Ok(Presented { readings: vec![(client_id, secret)], method });
     };
     if fields.next().is_some() || body_secret.is_some() {
         return Err(OAuthError::invalid_request("more than one way of client authentication"));
     }
-    let (client_id, secret) =
-        basic(authorization.as_bytes()).ok_or_else(OAuthError::invalid_client)?;
-    if body_id.is_some_and(|body_id| body_id != client_id) {
-        return Err(OAuthError::invalid_request("two different values of client_id"));
+    let mut readings = basic(authorization.as_bytes()).ok_or_else(OAuthError::invalid_client)?;
+    if let Some(body_id) = body_id {
+        readings.retain(|(client_id, _)| client_id == body_id);
+        if readings.is_empty() {
+            return Err(OAuthError::invalid_request("two different values of client_id"));
+        }
     }
-    Ok(Presented { client_id, secret: Some(secret), method: AuthMethod::ClientSecretBasic })
+    let readings = readings.into_iter().map(|(id, secret)| (id, Some(secret))).collect();
+    Ok(Presented { readings, method: AuthMethod::ClientSecretBasic })
 }
 
-/// Reads `Basic` credentials, whose parts are form-encoded before they are joined (RFC 6749 2.3.1).
-fn basic(field: &[u8]) -> Option<(String, SecretString)> {
+/// Reads `Basic` credentials. Their parts are form-encoded before they are joined (RFC 6749 2.3.1), which many
+/// libraries do not do: what they send as it is reads otherwise when there is a `+` or a `%` in it, as in
+/// every other secret that is base64. So there may be two readings; either takes the whole secret.
+fn basic(field: &[u8]) -> Option<Vec<(String, SecretString)>> {
     let (scheme, encoded) = std::str::from_utf8(field).ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (client_id, secret) = decoded.split_once(':')?;
-    Some((form_decoded(client_id), form_decoded(secret).into()))
+    let mut readings = vec![(form_decoded(client_id), form_decoded(secret).into())];
+    if decoded.contains(['+', '%']) {
+        readings.push((client_id.to_owned(), secret.to_owned().into()));
+    }
+    Some(readings)
 }
 
 fn form_decoded(text: &str) -> String {
@@ -145,8 +158,8 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-fn is_authentic(client: &Client, presented: &Presented) -> bool {
-    match (&presented.secret, client.metadata.token_endpoint_auth_method) {
+fn is_authentic(client: &Client, secret: Option<&SecretString>) -> bool {
+    match (secret, client.metadata.token_endpoint_auth_method) {
         (None, AuthMethod::None) => true,
         // A client that registered one way of sending its secret may use the other: the secret proves
         // the same, and libraries differ in what they do unasked.
@@ -172,12 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn basic_credentials_are_form_decoded() {
-        let (id, secret) =
-            basic(basic_of("demo%2Dpartner:a%3Ab+c%2Bd%25").as_bytes()).expect("credentials");
-        assert_eq!((id.as_str(), secret.expose_secret()), ("demo-partner", "a:b c+d%"));
-        let (_, secret) = basic(basic_of("app:100%:x").as_bytes()).expect("credentials");
-        assert_eq!(secret.expose_secret(), "100%:x");
+    fn basic_credentials_are_form_decoded_or_as_they_stand_there() {
+        let readings = |text: &str| {
+            let readings = basic(basic_of(text).as_bytes()).expect("credentials");
+            let text =
+                |(id, secret): &(String, SecretString)| format!("{id} {}", secret.expose_secret());
+            readings.iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            readings("demo%2Dpartner:a%3Ab+c%2Bd%25"),
+            ["demo-partner a:b c+d%", "demo%2Dpartner a%3Ab+c%2Bd%25"]
+        );
+        assert_eq!(readings("app:q/+Z9=="), ["app q/ Z9==", "app q/+Z9=="]);
+        assert_eq!(readings("app:100%:x"), ["app 100%:x", "app 100%:x"]);
+        assert_eq!(readings("app:plain~secret"), ["app plain~secret"]);
         for junk in ["Basic", "Basic !", "Bearer abc", &basic_of("no colon")] {
             assert!(basic(junk.as_bytes()).is_none(), "{junk}");
         }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::http::Request;
+use haetae_base::secret::SecretHash;
 use serde_json::json;
 
 use super::{SECRET, World, claims, text};
-use crate::domain::account::Role;
+use crate::{domain::account::Role, store::clients::Clients};
 
 #[tokio::test]
 async fn tokens_say_what_the_standards_ask_for() {
@@ -239,6 +240,31 @@ async fn a_client_authenticates_in_one_way_and_with_its_secret() {
     let password = [("grant_type", "password"), ("username", "minjun"), ("password", "x")];
     world.call(path, &password, service).await.refused(400, "unsupported_grant_type");
     world.call(path, &[], service).await.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_secret_may_be_sent_form_encoded_or_as_it_is() {
+    let mut world = World::open().await;
+    let state = &world.house.state;
+    let clients = Clients::new(state.sql.clone(), &state.master);
+    let mut client = clients.find("service").await.expect("sql").expect("there");
+    client.secret = Some(SecretHash::of("q/+Z9%2B=="));
+    clients.update(&client, client.updated_at).await.expect("updated");
+    let grant = [("grant_type", "client_credentials")];
+    for (secret, is_it) in [
+        ("q%2F%2BZ9%252B%3D%3D", true),
+        ("q/+Z9%2B==", true),
+        ("q/ Z9+==", false),
+        ("q/+Z9+==", false),
+        ("q%2F+Z9%252B==", false),
+    ] {
+        for id in ["service", "s%65rvice"] {
+            let got = world.call("/oauth2/token", &grant, Some((id, secret))).await;
+            // Both are encoded or neither.
+            let is_it = is_it && (id == "service" || secret.contains("%25"));
+            if is_it { drop(got.tokens()) } else { got.refused(401, "invalid_client") }
+        }
+    }
 }
 
 #[tokio::test]
