@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use super::StoreError;
-use crate::domain::account::{Account, AccountId, PasswordHash, Role, fold};
+use crate::domain::account::{Account, AccountId, PasswordHash, Role, Username};
 
 /// The accounts table.
 #[derive(Clone, Debug)]
@@ -44,8 +44,11 @@ impl Accounts {
     /// The account with this username, in any mix of upper and lower case. A text that cannot be a
     /// username finds nothing.
     pub async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        let Ok(username) = username.parse::<Username>() else {
+            return Ok(None);
+        };
         let row = row::Entity::find()
-            .filter(row::Column::UsernameFolded.eq(fold(username.trim())))
+            .filter(row::Column::UsernameFolded.eq(username.folded()))
             .one(&self.0.read)
             .await?;
         row.map(Account::try_from).transpose()
@@ -288,6 +291,9 @@ mod tests {
             assert!(matches!(refused, Err(StoreError::Exists("the username"))), "{refused:?}");
             let found = accounts.find_by_username(" DEMO").await.expect("sql").expect("an account");
             assert_eq!(found.id, account.id);
+            for nobody in ["demo\0", "", "d\u{435}mo"] {
+                assert!(accounts.find_by_username(nobody).await.expect("sql").is_none());
+            }
             assert_eq!(accounts.count().await.expect("sql"), 1);
         }
     }

@@ -14,7 +14,7 @@ use sea_orm::{
     QueryOrder, sea_query::Expr,
 };
 
-use super::StoreError;
+use super::{StoreError, is_sql_text};
 use crate::domain::client::{Client, ClientMetadata};
 
 /// The clients table.
@@ -32,6 +32,9 @@ impl Clients {
 
     /// The client of this id, shut ones too.
     pub async fn find(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        if !is_sql_text(client_id) {
+            return Ok(None);
+        }
         let row = row::Entity::find_by_id(client_id).one(&self.sql.read).await?;
         row.map(|row| self.open(row)).transpose()
     }
@@ -226,6 +229,7 @@ mod tests {
             assert_eq!(found.metadata, client().metadata);
             let stranger = Clients::new(database.sql.clone(), &other).find("app").await;
             assert!(matches!(stranger, Err(StoreError::Inconsistent { .. })), "{stranger:?}");
+            assert!(clients.find("app\0").await.expect("sql").is_none());
             clients.update(&found, found.updated_at).await.expect("update");
             assert!(matches!(
                 clients.update(&found, found.updated_at).await,

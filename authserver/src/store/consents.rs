@@ -8,7 +8,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::OnConflict,
 };
 
-use super::StoreError;
+use super::{StoreError, is_sql_text};
 use crate::domain::{account::AccountId, consent::Consent};
 
 /// The consents table.
@@ -65,6 +65,9 @@ impl Consents {
     /// Takes a consent back. Whether there was one. Revoking what was issued under it is the caller's
     /// part.
     pub async fn remove(&self, account: AccountId, client_id: &str) -> Result<bool, StoreError> {
+        if !is_sql_text(client_id) {
+            return Ok(false);
+        }
         let removed = row::Entity::delete_by_id((account.to_string(), client_id.to_owned()))
             .exec(&self.0.write)
             .await?;
@@ -134,6 +137,7 @@ mod tests {
             assert_eq!(consents.list(account.id).await.expect("sql").len(), 1);
             assert!(consents.remove(account.id, "app").await.expect("sql"));
             assert!(!consents.remove(account.id, "app").await.expect("sql"));
+            assert!(!consents.remove(account.id, "app\0").await.expect("sql"));
         }
     }
 }

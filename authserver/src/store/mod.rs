@@ -43,6 +43,12 @@ pub enum StoreError {
     Unavailable(#[source] DbErr),
 }
 
+/// Whether SQL can be asked for `text` at all. PostgreSQL has no NUL in its texts, and calls one an error: whoever
+/// sends it must not hear that the database is away.
+fn is_sql_text(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         Self::Unavailable(error)
