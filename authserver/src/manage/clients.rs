@@ -16,7 +16,6 @@ use crate::{
     client_registry::FRESH,
     domain::client::{Client, ClientMetadata, check_client_id},
     state::longest_token,
-    store::StoreError,
 };
 
 /// A secret that somebody brings along has at least so many characters.
@@ -62,11 +61,9 @@ impl Manage {
             }
             registered.push(one);
         }
-        for RegisteredClient { client, .. } in &registered {
-            self.clients.insert(client).await.map_err(|error| match error {
-                StoreError::Exists(_) => ManageError::ClientExists(client.client_id.clone()),
-                error => error.into(),
-            })?;
+        let clients: Vec<Client> = registered.iter().map(|one| one.client.clone()).collect();
+        self.clients.insert_all(&clients).await?;
+        for client in &clients {
             self.record(Event::success(What::ClientCreated).client(&client.client_id)).await?;
         }
         self.announce().await;

@@ -59,25 +59,29 @@ impl Clients {
     /// # Errors
     /// [`StoreError::Stale`] when it changed in the meantime.
     pub async fn update(&self, client: &Client, now: Timestamp) -> Result<(), StoreError> {
-        self.update_in(&self.sql.write, client, now).await
+        let update = row::Entity::update_many()
+            .col_expr(row::Column::Metadata, Expr::value(to_json(client)?))
+            .col_expr(row::Column::SealedSecretHash, Expr::value(self.seal(client)))
+            .col_expr(row::Column::FirstParty, Expr::value(client.first_party))
+            .col_expr(
+                row::Column::DisabledAt,
+                Expr::value(client.disabled_at.map(Timestamp::as_millis)),
+            )
+            .col_expr(row::Column::UpdatedAt, Expr::value(now.as_millis()))
+            .col_expr(row::Column::Version, Expr::col(row::Column::Version).add(1))
+            .filter(row::Column::ClientId.eq(client.client_id.clone()))
+            .filter(row::Column::Version.eq(client.version));
+        Ok(expect_rows(1, update.exec(&self.sql.write).await?.rows_affected)?)
     }
 
-    /// Adds the first ones and writes the others, which were read before: all or none.
+    /// Adds clients: all or none.
     ///
     /// # Errors
-    /// As [`Clients::insert`] and [`Clients::update`].
-    pub async fn write_all(
-        &self,
-        new: &[Client],
-        known: &[Client],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// [`StoreError::Exists`] when there is one of these ids.
+    pub async fn insert_all(&self, clients: &[Client]) -> Result<(), StoreError> {
         let transaction = self.sql.begin_write().await?;
-        for client in new {
+        for client in clients {
             self.insert_in(&transaction, client).await?;
-        }
-        for client in known {
-            self.update_in(&transaction, client, now).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -108,27 +112,6 @@ impl Clients {
             .await
             .map_err(|error| StoreError::on_insert(error, "the client"))?;
         Ok(expect_rows(1, inserted)?)
-    }
-
-    async fn update_in<C: ConnectionTrait>(
-        &self,
-        connection: &C,
-        client: &Client,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let update = row::Entity::update_many()
-            .col_expr(row::Column::Metadata, Expr::value(to_json(client)?))
-            .col_expr(row::Column::SealedSecretHash, Expr::value(self.seal(client)))
-            .col_expr(row::Column::FirstParty, Expr::value(client.first_party))
-            .col_expr(
-                row::Column::DisabledAt,
-                Expr::value(client.disabled_at.map(Timestamp::as_millis)),
-            )
-            .col_expr(row::Column::UpdatedAt, Expr::value(now.as_millis()))
-            .col_expr(row::Column::Version, Expr::col(row::Column::Version).add(1))
-            .filter(row::Column::ClientId.eq(client.client_id.clone()))
-            .filter(row::Column::Version.eq(client.version));
-        Ok(expect_rows(1, update.exec(connection).await?.rows_affected)?)
     }
 
     fn seal(&self, client: &Client) -> Option<Vec<u8>> {
@@ -213,6 +196,21 @@ mod tests {
             created_at: Timestamp::from_millis(1),
             updated_at: Timestamp::from_millis(1),
             version: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_clients_all_are_added_or_none() {
+        let master = MasterKey::from_secret(&MasterKey::generate()).expect("a key");
+        for database in each_database().await {
+            let clients = Clients::new(database.sql.clone(), &master);
+            clients.insert(&client()).await.expect("insert");
+            let other = Client { client_id: "other".to_owned(), ..client() };
+            let added = clients.insert_all(&[other.clone(), client()]).await;
+            assert!(matches!(added, Err(StoreError::Exists(_))), "{added:?}");
+            assert_eq!(clients.list().await.expect("sql").len(), 1);
+            clients.insert_all(&[other]).await.expect("insert");
+            assert_eq!(clients.list().await.expect("sql").len(), 2);
         }
     }
 
