@@ -11,5 +11,5 @@ mod store;
 mod tests;
 
 pub use session::{Factors, SsoSession, Start};
-pub(crate) use store::record_key;
 pub use store::{SsoLifetimes, SsoStore};
+pub(crate) use store::{lives, record_key};

@@ -278,7 +278,8 @@ impl FamilyStore {
         Ok(living)
     }
 
-    /// The state of `token` (RFC 7662): `None` unless it is the one that may be used now. Spends nothing.
+    /// The state of `token` (RFC 7662): `None` unless it is the one that may be used now. Without offline access
+    /// it may be used as long as its SSO session lives. Spends nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -292,7 +293,16 @@ impl FamilyStore {
         };
         let found = self.read(presented.id, now).await?;
         let is_current = |current: &Vec<u8>| current == presented.hash.as_bytes();
-        Ok(found.filter(|(_, current)| is_current(current)).map(|(status, _)| status))
+        let Some((status, _)) = found.filter(|(_, current)| is_current(current)) else {
+            return Ok(None);
+        };
+        let lives = match (status.grant.sid, self.policy.session_idle) {
+            (Some(sid), Some(idle)) if !status.grant.offline => {
+                sso::lives(&self.redis, sid, idle, now).await?
+            }
+            _ => true,
+        };
+        Ok(lives.then_some(status))
     }
 
     async fn read(

@@ -307,12 +307,28 @@ impl SsoStore {
 
     /// Redis only sweeps up; whether a session lives is decided by the caller's clock.
     fn is_alive(&self, session: &SsoSession, now: Timestamp) -> bool {
-        now < session.expires_at && now < session.last_seen_at.plus(self.lifetimes.idle)
+        is_alive(session, self.lifetimes.idle, now)
     }
 
     fn time_to_live(&self, expires_at: Timestamp, now: Timestamp) -> i64 {
         index::millis(self.lifetimes.idle.min(expires_at.since(now)))
     }
+}
+
+/// Whether the session `sid` lives, for those that end with it: what `family.lua` asks.
+pub(crate) async fn lives(
+    redis: &Redis,
+    sid: SessionId,
+    idle: Duration,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let fields: HashMap<String, Vec<u8>> = redis.connection().hgetall(record_key(sid)).await?;
+    Ok(record::read(sid, fields)?
+        .is_some_and(|(_, session)| !session.closing && is_alive(&session, idle, now)))
+}
+
+fn is_alive(session: &SsoSession, idle: Duration, now: Timestamp) -> bool {
+    now < session.expires_at && now < session.last_seen_at.plus(idle)
 }
 
 pub(crate) fn record_key(sid: SessionId) -> String {

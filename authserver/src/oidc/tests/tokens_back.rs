@@ -123,6 +123,17 @@ async fn introspection_knows_the_refresh_tokens_of_its_client() {
         serde_json::from_slice(&json.expect("base64url")).expect("json")
     };
     assert_eq!(header["alg"], "RS256", "what OIDC Registration 2 makes the default");
+    // Without offline access it is worth as much as the session that it ends with.
+    let code = world.code(&[("client_id", "web"), ("scope", "openid")]).await;
+    let fields = [("code", code.as_str()), fields[0], fields[2], fields[3]];
+    let online = text(&world.call("/oauth2/token", &fields, web).await.tokens()["refresh_token"]);
+    for (hours, online_is_active) in [(11, true), (2, false)] {
+        world.house.clock.advance(Duration::from_hours(hours));
+        for (token, active) in [(&online, online_is_active), (&refresh, true)] {
+            let body = world.call("/oauth2/introspect", &[("token", token)], web).await.json();
+            assert_eq!(body["active"], json!(active), "{body}");
+        }
+    }
 }
 
 #[tokio::test]
