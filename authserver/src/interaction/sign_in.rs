@@ -15,6 +15,7 @@ use crate::{
     cookies::Name,
     domain::account::{Account, AccountId},
     fault::Fault,
+    pages::local_path,
     state::AppState,
 };
 
@@ -144,7 +145,7 @@ pub(crate) async fn complete_sign_in(
     metrics::counter!("haetae_auth_sign_ins_total", "acr" => session.acr.as_str()).increment(1);
     let location = match waiting {
         Some(waiting) => resume_path(&waiting.id),
-        None => return_to.filter(|path| is_local(path)).unwrap_or("/account").to_owned(),
+        None => return_to.and_then(local_path).unwrap_or_else(|| "/account".to_owned()),
     };
     Ok(Completed { jar: state.cookies.write(jar, Name::Sso, &cookie), location })
 }
@@ -218,15 +219,6 @@ async fn end_what_was_there(
     Ok(())
 }
 
-/// Whether `path` leads to a page of ours and nowhere else. Browsers read `//host`, `/\host` and paths
-/// with line breaks or tabs in them as other addresses.
-fn is_local(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.starts_with("//")
-        && !path.contains('\\')
-        && path.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,26 +267,6 @@ mod tests {
             let late = complete_sign_in(state, &context, jar, None, None, proved).await;
             let late = late.expect("a session").jar;
             assert!(signed_in(state, &late).await.expect("asked").is_none());
-        }
-    }
-
-    #[test]
-    fn only_a_path_of_ours_is_gone_to() {
-        for path in ["/", "/account", "/account/security?tab=1#x", "/a//b"] {
-            assert!(is_local(path), "{path}");
-        }
-        for path in [
-            "",
-            "account",
-            "//evil.example",
-            "/\\evil.example",
-            "https://evil.example",
-            "/\t/evil.example",
-            "/\n/evil.example",
-            "javascript:alert(1)",
-            "/a b",
-        ] {
-            assert!(!is_local(path), "{path}");
         }
     }
 }
