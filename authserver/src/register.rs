@@ -335,11 +335,14 @@ pub(crate) fn new_password(
     if same { Ok(password) } else { Err(NewPassword::Mismatch) }
 }
 
-/// Control characters, and those that turn or hide text around them.
+/// Control characters, those that turn or hide text around them, and those that show as nothing: a name of
+/// Hangul fillers, the blank nickname, is no name.
 fn is_unprintable(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether it can be an address: whether it is one, only a mail to it can tell.
@@ -381,6 +384,23 @@ mod tests {
         let Ok(wanted) = check(&form(), 12) else { panic!("no mistakes") };
         assert_eq!(wanted.display_name, "김민준");
         assert_eq!(wanted.email, None);
+    }
+
+    #[test]
+    fn a_name_is_one_that_people_see() {
+        let with = |name: &str| {
+            let form = Form { display_name: name.to_owned(), ..form() };
+            check(&form, 12).err().and_then(|mistakes| mistakes.display_name)
+        };
+        // A Hangul filler, a braille blank, a soft hyphen, a letter from the other side, a hidden tag.
+        for hidden in ["\u{3164}", "\u{2800}", "a\u{ad}dmin", "\u{61c}a", "a\u{e0041}", "\u{1160}"]
+        {
+            assert_eq!(with(hidden), Some("error-display-name-character"), "{hidden:?}");
+        }
+        for seen in ["김민준", "O’Neil-Ünal", "नमस्ते", "❤️ Min", "محمد"]
+        {
+            assert_eq!(with(seen), None, "{seen}");
+        }
     }
 
     #[test]
