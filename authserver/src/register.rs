@@ -200,7 +200,8 @@ async fn register(state: &AppState, visit: &mut Visit, form: Form) -> Result<Res
     let address: Option<IpAddr> = visit.context.address();
     // Counted and never taken back: neither accounts nor answers about names come by the thousand.
     let _ = state.sign_in.throttle.begin(Guess::Registration, "", address).await?;
-    let account = match create(state, wanted).await {
+    let locale = visit.language(pending.as_ref().map_or(&[], |pending| &pending.ui_locales));
+    let account = match create(state, wanted, locale).await {
         Ok(account) => account,
         Err(Refused::Taken) => {
             let mistakes =
@@ -219,7 +220,7 @@ enum Refused {
     Instead(Instead),
 }
 
-async fn create(state: &AppState, wanted: Wanted) -> Result<Account, Refused> {
+async fn create(state: &AppState, wanted: Wanted, locale: Language) -> Result<Account, Refused> {
     let phc = state
         .sign_in
         .hashes
@@ -233,7 +234,7 @@ async fn create(state: &AppState, wanted: Wanted) -> Result<Account, Refused> {
         display_name: wanted.display_name,
         email: wanted.email,
         email_verified: false,
-        locale: None,
+        locale: Some(locale.tag().to_owned()),
         roles: BTreeSet::new(),
         password: Some(PasswordHash::from_phc(phc)),
         disabled_at: None,

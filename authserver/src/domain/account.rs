@@ -23,7 +23,7 @@ pub struct Account {
     pub email: Option<String>,
     /// Whether somebody proved that the address is theirs.
     pub email_verified: bool,
-    /// The language of choice, `ko` or `en`.
+    /// The language of choice, `ko` or `en`: the one in which the person registered.
     pub locale: Option<String>,
     /// What the account may do beyond a customer.
     pub roles: BTreeSet<Role>,

@@ -145,6 +145,9 @@ async fn who_registers_goes_on_to_the_application() {
     let answer = browser.submit(&page, &fields("minjun")).await;
     let answer = browser.follow(answer).await;
     assert!(answer.location().starts_with("http://127.0.0.1:4711/callback?"));
+    // Whoever registers in a language wants it (the claim `locale`).
+    let minjun = house.state.accounts.find_by_username("minjun").await.expect("sql");
+    assert_eq!(minjun.expect("there").locale.as_deref(), Some("en"));
     // The name is taken now, in any spelling; the way in with it is the password.
     let mut second = house.browser();
     let page = second.get("/register").await;
