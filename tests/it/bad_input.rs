@@ -9,7 +9,7 @@ use haetae_tests::{
     oidc::{self, SCOPE},
     raw,
     shop::Shop,
-    stack::{Options, Stack},
+    stack::{Database, Options, Stack},
     token,
 };
 use reqwest::header::CONTENT_TYPE;
@@ -463,6 +463,37 @@ async fn an_authorization_request_that_makes_no_sense() {
             page.text()
         );
     }
+}
+
+/// PostgreSQL has no NUL in its texts: what cannot be a name is nobody's name, and no outage.
+#[tokio::test]
+async fn a_name_with_nul_is_nobodys() {
+    let stack = Stack::start(Options::on(Database::Postgres)).await;
+    let demo = stack.demo().user("demo").clone();
+    let mobile = oidc::Client::mobile(&stack);
+    let agent = Agent::new();
+    let page = agent.get(stack.url("/oauth2/authorize?client_id=demo-mobile%00")).await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    let named =
+        [("grant_type", "client_credentials"), ("client_id", "a\0"), ("client_secret", "x")];
+    let page = api::send(http().post(mobile.endpoint("oauth2/token")).form(&named)).await;
+    oidc::refused(&page, 401, "invalid_client");
+    let sign_in = async |name: &str| {
+        let page = agent.open(stack.url("/login")).await;
+        let form = page.form_with("password").expect("a login page");
+        agent.submit(&page, &form.with("username", name).with("password", &demo.password)).await
+    };
+    let page = sign_in("demo\0").await;
+    assert_eq!(page.status, 422, "{}", page.text());
+    assert!(sign_in("demo").await.status.is_redirection());
+    let page = agent.open(stack.url("/account")).await;
+    let csrf = page.form_with("csrf").expect("a form").value("csrf").expect("a token").to_owned();
+    let revoke = [("csrf", csrf.as_str()), ("client_id", "a\0")];
+    let to = stack.url("/account/applications/revoke");
+    let request =
+        agent.http().post(to).header("Origin", stack.public_url().origin().ascii_serialization());
+    let page = agent.send(request.form(&revoke)).await;
+    assert!(page.status.is_redirection(), "{} {}", page.status, page.text());
 }
 
 /// A form that comes from elsewhere, or without the token of its page, changes nothing.

@@ -55,6 +55,8 @@ mod outage;
 #[cfg(test)]
 mod oversell;
 #[cfg(test)]
+mod posted_by_an_application;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod restart;
