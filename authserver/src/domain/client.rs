@@ -14,7 +14,7 @@ use haetae_keys::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{redirect_uri::RedirectUri, scopes};
+use super::{account::AccountId, redirect_uri::RedirectUri, scopes};
 
 /// A registered client.
 #[derive(Clone, Debug)]
@@ -270,6 +270,9 @@ pub enum InvalidMetadata {
     /// An id that could not travel in a header or a form without trouble.
     #[error("client_id: 1 to 128 visible ASCII characters other than : and \"")]
     ClientId,
+    /// A service's tokens have its id as their `sub`: it must not pass for a person (RFC 9700 4.15).
+    #[error("client_id: not in the form of an account's id (usr_…)")]
+    LikeAccount,
     /// An origin is a scheme, a host and perhaps a port.
     #[error("allowed_cors_origins: {0:?} is not an origin such as https://app.example")]
     Origin(String),
@@ -339,11 +342,17 @@ impl ClientMetadata {
 /// Checks that `client_id` can be one.
 ///
 /// # Errors
-/// [`InvalidMetadata::ClientId`] when it cannot.
+/// [`InvalidMetadata::ClientId`] or [`InvalidMetadata::LikeAccount`] when it cannot.
 pub fn check_client_id(client_id: &str) -> Result<(), InvalidMetadata> {
     let fits = (1..=128).contains(&client_id.len())
         && client_id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':' && byte != b'"');
-    if fits { Ok(()) } else { Err(InvalidMetadata::ClientId) }
+    if !fits {
+        return Err(InvalidMetadata::ClientId);
+    }
+    if client_id.parse::<AccountId>().is_ok() {
+        return Err(InvalidMetadata::LikeAccount);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -418,5 +427,8 @@ pub(crate) mod tests {
         for wrong in ["", "a b", "a:b", "데모", "a\"b", &"x".repeat(129)] {
             assert_eq!(check_client_id(wrong), Err(InvalidMetadata::ClientId), "{wrong}");
         }
+        let person = AccountId::new(Timestamp::from_millis(1)).to_string();
+        assert_eq!(check_client_id(&person), Err(InvalidMetadata::LikeAccount));
+        assert_eq!(check_client_id("usr_interface"), Ok(()));
     }
 }
