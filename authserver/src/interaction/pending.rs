@@ -72,6 +72,17 @@ pub(crate) struct Pending {
     pub(crate) login_hint: Option<String>,
     /// The languages that the client asks for, the best first (`ui_locales`).
     pub(crate) ui_locales: Vec<String>,
+    /// When the request came.
+    begun_at: Timestamp,
+    /// Whether it is all the same to the client who signs in, and where.
+    anybody: bool,
+}
+
+impl Pending {
+    /// Whether this sign-in, in another window since the request came, is all that it waits for.
+    pub(crate) fn is_done_by(&self, person: &SignedIn) -> bool {
+        self.need == Need::Login && self.anybody && person.session.auth_time >= self.begun_at
+    }
 }
 
 /// Why a page cannot go on with a request.
@@ -173,6 +184,8 @@ pub(crate) async fn pending(
             .split_ascii_whitespace()
             .map(str::to_owned)
             .collect(),
+        begun_at: suspended.begun_at,
+        anybody: params.get("prompt").is_none() && params.get("id_token_hint").is_none(),
         need: suspended.need,
         subject: suspended.subject,
     })

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     audit::{Event, What},
     domain::account::{Account, PasswordHash, fold},
-    interaction::{Authenticated, Need, Pending, complete_sign_in, signed_in},
+    interaction::{Authenticated, Need, Pending, complete_sign_in, resume_path, signed_in},
     locale::Argument,
     pages::{Field, Instead, Page, Posted, Typed, Visit, onward},
     state::AppState,
@@ -64,6 +64,11 @@ pub(super) async fn show(State(state): State<AppState>, mut visit: Visit) -> Res
 async fn first_page(state: &AppState, visit: &mut Visit) -> Result<Response, Instead> {
     let way = Way::of(visit);
     let pending = way.pending(state, visit).await?;
+    if let (Some(pending), Some(person)) = (&pending, signed_in(state, &visit.jar).await?)
+        && pending.is_done_by(&person)
+    {
+        return Err(Instead::Redirect(resume_path(&pending.id)));
+    }
     match pending.as_ref().map(|pending| &pending.need) {
         Some(Need::SecondFactor) => return Err(Instead::Redirect(way.to("/mfa"))),
         Some(Need::Consent { .. }) => return Err(Instead::Redirect(way.to("/consent"))),

@@ -296,6 +296,27 @@ async fn an_application_s_request_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn of_two_windows_that_wait_one_sign_in_is_enough() {
+    let house = House::open().await;
+    house.person("minjun").await;
+    house.client("partner", true).await;
+    let mut browser = house.browser();
+    let (waiting, insisting) =
+        (browser.open(AUTHORIZE).await, browser.open(&format!("{AUTHORIZE}&prompt=login")).await);
+    assert!(waiting.address.starts_with("/login?request="), "{}", waiting.address);
+    browser.sign_in("minjun").await;
+    let answer = browser.open(&waiting.address).await;
+    assert!(answer.location().starts_with("http://127.0.0.1:4711/callback?code="), "{answer:?}");
+    // A request that wants the person asked still does.
+    assert_eq!(browser.open(&insisting.address).await.status, 200);
+    // And a session from before the request is not enough for one that waits for a newer one.
+    house.clock.advance(Duration::from_secs(5));
+    let newer = browser.open(&format!("{AUTHORIZE}&max_age=1")).await;
+    assert!(newer.body.contains("Is it still you?"), "{}", newer.body);
+    assert_eq!(browser.open(&newer.address).await.status, 200);
+}
+
+#[tokio::test]
 async fn who_is_asked_again_sees_whom_the_page_is_about() {
     let house = House::open().await;
     house.person("minjun").await;
