@@ -50,9 +50,11 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   const source = document.getElementById(button.dataset.copy);
   if (!source || !navigator.clipboard) continue;
   button.hidden = false;
-  button.addEventListener("click", async () => {
-    const text = [...(source.children.length ? source.children : [source])].map((e) => e.textContent.trim()).join("\n");
-    await navigator.clipboard.writeText(text);
-    button.textContent = button.dataset.copied;
+  button.addEventListener("click", () => {
+    const parts = source.children.length ? Array.from(source.children) : [source];
+    const text = parts.map((part) => part.textContent.trim()).join("\n");
+    navigator.clipboard.writeText(text).then(() => {
+      button.textContent = button.dataset.copied;
+    });
   });
 }
