@@ -45,20 +45,25 @@ impl FormAction {
     }
 }
 
-/// The CSP source (CSP3 2.3.1) that matches what is registered. Only text that the URL parser made goes
-/// in, so nothing in it can end the directive.
+/// The CSP source (CSP3 2.3.1) of what is registered: on a loopback address any port (RFC 8252 7.3).
 fn source(uri: &RedirectUri) -> Option<String> {
     let url = Url::parse(uri.as_str()).ok()?;
     match (url.scheme(), url.host()) {
-        ("http" | "https", Some(Host::Ipv6(_))) => {
-            // The grammar of CSP has no IPv6 addresses; the scheme is the closest that it can say.
-            Some(format!("{}:", url.scheme()))
-        }
-        // Any port (RFC 8252 7.3).
         ("http", Some(Host::Ipv4(address))) => Some(format!("http://{address}:*")),
-        ("http" | "https", Some(_)) => Some(url.origin().ascii_serialization()),
-        (scheme, _) => Some(format!("{scheme}:")),
+        _ => source_of(uri.as_str()),
     }
+}
+
+/// The CSP source of one redirect URI. Only text that the URL parser made goes in, so nothing in it can end the
+/// directive.
+pub(crate) fn source_of(uri: &str) -> Option<String> {
+    let url = Url::parse(uri).ok()?;
+    Some(match (url.scheme(), url.host()) {
+        // The grammar of CSP has no IPv6 addresses; the scheme is the closest that it can say.
+        (scheme @ ("http" | "https"), Some(Host::Ipv6(_))) => format!("{scheme}:"),
+        ("http" | "https", Some(_)) => url.origin().ascii_serialization(),
+        (scheme, _) => format!("{scheme}:"),
+    })
 }
 
 #[cfg(test)]

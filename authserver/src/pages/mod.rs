@@ -20,7 +20,7 @@ use axum::{Router, response::Response, routing::get};
 pub(crate) use self::{
     field::Field,
     form::{FormKey, Posted, Typed},
-    form_action::FormAction,
+    form_action::{FormAction, source_of},
     instead::{Fault, Instead, error},
     logout::{Confirm, confirm_logout, signed_out},
     onward::onward,

@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
-use crate::oidc::error::OAuthError;
+use crate::{oidc::error::OAuthError, pages::source_of};
 
 /// How the answer travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +79,7 @@ impl Answer {
             Err(error) => return crate::fault::Fault::internal(&error).into_response(),
         };
         // The one place where the form may go to. A registered URI parses.
-        let target = Url::parse(&self.redirect_uri).map_or_else(
-            |_| "'none'".to_owned(),
-            |url| match url.origin() {
-                origin if origin.is_tuple() => origin.ascii_serialization(),
-                _ => format!("{}:", url.scheme()),
-            },
-        );
+        let target = source_of(&self.redirect_uri).unwrap_or_else(|| "'none'".to_owned());
         let policy = format!(
             "default-src 'none'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; \
              form-action {target}"
@@ -148,6 +142,28 @@ mod tests {
             ("dev.haetae.demo:/callback", format!("dev.haetae.demo:/callback?{encoded}")),
         ] {
             assert_eq!(with_query(uri, &fields), expected);
+        }
+    }
+
+    #[test]
+    fn a_form_post_page_leads_to_every_address_that_can_be_registered() {
+        for (redirect_uri, target) in [
+            ("https://a.example/cb?x=1", "https://a.example"),
+            ("http://127.0.0.1:4711/cb", "http://127.0.0.1:4711"),
+            // CSP has no words for it, and Chromium would send the form nowhere.
+            ("http://[::1]:4711/cb", "http:"),
+            ("dev.haetae.demo:/callback", "dev.haetae.demo:"),
+        ] {
+            let answer = Answer {
+                redirect_uri: redirect_uri.to_owned(),
+                mode: ResponseMode::FormPost,
+                state: None,
+                issuer: "https://id.example".to_owned(),
+            };
+            let response = answer.code("c0de");
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str();
+            let policy = policy.expect("text");
+            assert!(policy.ends_with(&format!("form-action {target}")), "{policy}");
         }
     }
 
