@@ -2,7 +2,9 @@
 //! writer of its own stores the events in batches and tries again while SQL is away. Only when the queue
 //! is full is an event given up, and then it is counted, and stands in the log.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+mod strangers;
+
+use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
 
 use haetae_base::{
     clock::{Clock, Timestamp},
@@ -13,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use self::strangers::Strangers;
 use crate::{context::RequestContext, store::audit::AuditTrail};
 
 /// Marks the id of an audit event.
@@ -225,6 +228,12 @@ impl Event {
         self
     }
 
+    /// From where, when it is a refusal of somebody of whom nothing is known.
+    fn address_of_stranger(&self) -> Option<IpAddr> {
+        let refused = self.outcome == Outcome::Failure && self.subject.is_none();
+        self.context.as_ref().filter(|_| refused)?.address()
+    }
+
     /// The event as stored, at `now`.
     pub(crate) fn at(self, now: Timestamp) -> Recorded {
         let context = self.context.as_ref();
@@ -288,19 +297,21 @@ const BATCH: usize = 256;
 pub(crate) struct Audit {
     queue: mpsc::Sender<Recorded>,
     clock: Arc<dyn Clock>,
+    strangers: Strangers,
 }
 
 impl Audit {
     /// A recorder, and the writer that has to run for it.
     pub(crate) fn new(trail: AuditTrail, clock: Arc<dyn Clock>) -> (Self, Writer) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (Self { queue, clock }, Writer { trail, waiting })
+        (Self { queue, clock, strangers: Strangers::new() }, Writer { trail, waiting })
     }
 
     /// Records an event. Returns at once, whatever SQL does.
     pub(crate) fn record(&self, event: Event) {
-        let what = event.what;
-        let recorded = event.at(self.clock.now());
+        let (what, now) = (event.what, self.clock.now());
+        let stranger = event.address_of_stranger();
+        let recorded = event.at(now);
         metrics::counter!("haetae_auth_audit_events_total", "event" => what.as_str(),
             "outcome" => recorded.outcome.as_str())
         .increment(1);
@@ -313,6 +324,10 @@ impl Audit {
                 request_id = recorded.request_id.as_deref(),
                 "security alert"
             );
+        }
+        if stranger.is_some_and(|address| !self.strangers.may_write(address, now)) {
+            metrics::counter!("haetae_auth_audit_strangers_total").increment(1);
+            return;
         }
         if let Err(full) = self.queue.try_send(recorded) {
             give_up(&full.into_inner());
@@ -383,10 +398,45 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use haetae_base::clock::SystemClock;
+    use haetae_base::clock::{ManualClock, SystemClock};
 
     use super::*;
     use crate::store::{audit::AuditQuery, testing::each_database};
+
+    #[tokio::test]
+    async fn a_stranger_does_not_fill_the_trail_and_nobody_else_is_cut_short() {
+        for database in each_database().await {
+            let trail = AuditTrail::new(database.sql.clone());
+            let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
+            let (audit, writer) = Audit::new(trail.clone(), Arc::new(clock));
+            let address = "192.0.2.1".parse().expect("an address");
+            let context = RequestContext::new("req-1".to_owned(), Some(address), None);
+            let refused = |what| Event::failure(what, "a_reason").from(&context);
+            for _ in 0..1500 {
+                audit.record(refused(What::ClientAuthentication).client("app"));
+                audit.record(refused(What::Authorization));
+                audit.record(refused(What::SignIn).subject("usr_1"));
+                audit.record(Event::success(What::Authorization).from(&context));
+            }
+            let shutdown = Shutdown::new();
+            shutdown.request();
+            writer.run(shutdown).await;
+            let count = async |event: &str, of_stranger: bool| {
+                let query = AuditQuery {
+                    event: Some(event.to_owned()),
+                    limit: 10_000,
+                    ..AuditQuery::default()
+                };
+                let events = trail.list(&query).await.expect("sql");
+                let failed = |event: &&Recorded| event.outcome == Outcome::Failure;
+                if of_stranger { events.iter().filter(failed).count() } else { events.len() }
+            };
+            assert_eq!(count("client.authentication", true).await, 500);
+            assert_eq!(count("authorization", true).await, 500);
+            assert_eq!(count("authorization", false).await, 2000);
+            assert_eq!(count("sign_in", false).await, 1500);
+        }
+    }
 
     #[tokio::test]
     async fn what_is_recorded_is_stored_before_the_end() {

@@ -11,6 +11,10 @@ pub(crate) const MEANINGS: &[(&str, &str)] = &[
         "haetae_auth_audit_forgotten_total",
         "Audit events that were deleted after auth.audit.retention",
     ),
+    (
+        "haetae_auth_audit_strangers_total",
+        "Refusals of strangers that were counted only: more than 1000 an hour from their network",
+    ),
     ("haetae_auth_error_pages_total", "Error pages that people saw, by fault"),
     ("haetae_auth_oauth_errors_total", "Errors that clients were told, by RFC 6749 error code"),
     ("haetae_auth_panics_total", "Handlers that panicked: a defect, please report it"),
