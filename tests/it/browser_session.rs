@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use haetae_tests::{
     agent::{Agent, Page},
-    api,
+    api::{self, Api},
+    oidc::{self, Client},
     shop::service,
     stack::{Options, Role, Stack},
+    wait,
 };
 use serde_json::json;
 
@@ -257,6 +259,31 @@ async fn signing_out_ends_the_session_everywhere() {
     thief.set_cookie("haetae", &cookie);
     thief.send(call(&stack, &thief, "GET", "/api/v1/reservations")).await.problem(401);
     // And the single sign-on ended with it.
+    let page = agent.open(stack.url("/session/login?return_to=/")).await;
+    assert!(page.form_with("password").is_some(), "{}", page.text());
+}
+
+/// A browser that goes away before it has followed anything is signed out all the same, in every channel.
+#[tokio::test]
+async fn signing_out_reaches_the_other_channels_before_it_is_answered() {
+    let stack = Stack::start(Options::default()).await;
+    let agent = Agent::new();
+    sign_in(&stack, &agent, "demo", "/").await;
+    let mobile = Client::mobile(&stack);
+    let tokens = mobile.sign_in(&agent, stack.demo().user("demo")).await;
+    let app = Api::bearer(&stack, &tokens.access_token);
+    assert_eq!(app.get("reservations").await.status, 200);
+    let origin = stack.public_url().origin().ascii_serialization();
+    let out = call(&stack, &agent, "POST", "/session/logout").header("Origin", origin);
+    let told = agent.send(out).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    wait::until("the app is refused", Duration::from_secs(2), async || {
+        let page = app.get("reservations").await;
+        (page.status == 401).then_some(())
+    })
+    .await;
+    let again = mobile.refresh(&tokens.refresh_token.expect("one")).await;
+    oidc::refused(&again, 400, "invalid_grant");
     let page = agent.open(stack.url("/session/login?return_to=/")).await;
     assert!(page.form_with("password").is_some(), "{}", page.text());
 }

@@ -56,7 +56,7 @@ struct Presented {
 /// # Errors
 /// `invalid_client` whatever is wrong with the client or its secret, so that nobody learns which clients
 /// exist; `invalid_request` when it authenticates in two ways at once.
-async fn authenticate(
+pub(super) async fn authenticate(
     state: &AppState,
     context: &RequestContext,
     headers: &HeaderMap,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{RawQuery, State},
-    http::HeaderMap,
-    response::Response,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use haetae_keys::{claims::IdClaims, verify::VerifyError};
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::{
     authorize::{page_fault, with_query},
     error::{Code, OAuthError},
+    logout_by_client,
     params::Params,
 };
 use crate::{
@@ -58,6 +59,10 @@ pub(super) async fn by_post(
     let Some(params) = Params::from_body(&headers, &body) else {
         return refuse(visit, &OAuthError::invalid_request("the request body is not a form"));
     };
+    if headers.contains_key(header::AUTHORIZATION) {
+        let ended = logout_by_client::end(&state, &visit.context, &headers, &params).await;
+        return ended.into_response();
+    }
     // Without the session's cookie nobody seems to be signed in, and would be told to be signed out.
     match visit.once_more_with_cookies(&params) {
         Some(again) => visit.redirect(&again),
@@ -267,7 +272,7 @@ async fn read(state: &AppState, params: &Params) -> Result<Wish, OAuthError> {
     })
 }
 
-fn bad_hint() -> OAuthError {
+pub(super) fn bad_hint() -> OAuthError {
     OAuthError::invalid_request("id_token_hint is not an ID token of this provider")
 }
 

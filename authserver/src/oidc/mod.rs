@@ -9,6 +9,7 @@ mod error;
 mod introspect;
 mod jwks;
 mod logout;
+mod logout_by_client;
 pub(crate) mod params;
 mod revoke;
 mod token;

@@ -1,5 +1,6 @@
-//! `POST /session/logout`: ends the browser session, revokes its refresh token, and goes on to the
-//! authserver, which ends the single sign-on session (OpenID Connect RP-Initiated Logout).
+//! `POST /session/logout`: ends the browser session and the single sign-on session that it came from, in every
+//! channel, and only then answers. The browser goes on to the authserver, which takes back its own cookie (OpenID
+//! Connect RP-Initiated Logout); one that does not follow is signed out all the same.
 
 use bytes::Bytes;
 use haetae_base::problem::Problem;
@@ -37,7 +38,7 @@ pub(super) async fn answer(
     };
     let next = match &ended {
         Some(session) => {
-            revoke(gateway, session).await;
+            end_session(gateway, session).await;
             metrics::authenticated("logout", "signed_out");
             end_session_url(gateway, session)
         }
@@ -56,9 +57,12 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-async fn revoke(gateway: &Gateway, session: &BrowserSession) {
+async fn end_session(gateway: &Gateway, session: &BrowserSession) {
+    let client = &gateway.browser.client;
+    let Err(error) = client.end_session(&session.tokens.id_token).await else { return };
+    tracing::warn!(%error, "a session is ended by its browser alone");
     if let Some(token) = &session.tokens.refresh_token
-        && let Err(error) = gateway.browser.client.revoke(token).await
+        && let Err(error) = client.revoke(token).await
     {
         // Nobody holds it any more: the record is gone. It ends by itself.
         tracing::warn!(%error, "a refresh token cannot be revoked");

@@ -144,6 +144,16 @@ impl TokenClient {
         self.tokens(&form, Some(tokens)).await
     }
 
+    /// Ends the single sign-on session of an ID token, with all that was given out in it to any client.
+    pub(crate) async fn end_session(
+        &self,
+        id_token: &SecretString,
+    ) -> Result<(), TokenClientError> {
+        let form = [("id_token_hint", id_token.expose_secret())];
+        let response = self.post("/oauth2/logout", &form).await?;
+        if response.status().is_success() { Ok(()) } else { Err(refused(response).await) }
+    }
+
     /// Revokes a refresh token (RFC 7009).
     pub(crate) async fn revoke(
         &self,

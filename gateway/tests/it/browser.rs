@@ -447,11 +447,15 @@ async fn signing_out() {
     assert_eq!(parameter(&next, "id_token_hint").split('.').count(), 3);
     assert_eq!(parameter(&next, "post_logout_redirect_uri"), "http://gateway.test/");
     assert!(!browser.cookies.contains_key("haetae"));
-    assert_eq!(house.authserver.revoked(), ["refresh-0"]);
+    // Ended everywhere before the browser has followed anything.
+    assert_eq!(house.authserver.ended(), [parameter(&next, "id_token_hint")]);
+    assert!(house.authserver.revoked().is_empty(), "the refresh token ends with the session");
     // The cookie that somebody kept is worth nothing.
     assert_eq!(thief.clone().call(&house).await.status(), 401);
 
-    // From a script: told where to go, not sent there. Without a session there is nothing to end.
+    // From a script: told where to go, not sent there. Without a session there is nothing to end. What the
+    // authserver refuses to end is at least not refreshed any more.
+    house.authserver.refuse_logout();
     let mut other = Browser::sign_in(&house).await;
     let request = || {
         client()
@@ -466,6 +470,7 @@ async fn signing_out() {
             .expect("a URL")
             .starts_with("http://gateway.test/oauth2/logout?")
     );
+    assert_eq!(house.authserver.revoked(), ["refresh-0"]);
     let told: Value = other.send(request()).await.json().await.expect("JSON");
     assert_eq!(told["logout_url"], "/");
 }

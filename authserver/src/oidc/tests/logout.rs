@@ -5,7 +5,7 @@ use std::time::Duration;
 use haetae_keys::Algorithm;
 use serde_json::json;
 
-use super::{World, form, register, text, token::eventually_refused};
+use super::{SECRET, VERIFIER, World, form, register, text, token::eventually_refused};
 
 const SIGNED_OUT: &str = "http://127.0.0.1:99/signed-out";
 
@@ -164,6 +164,44 @@ async fn an_id_token_whose_key_is_gone_is_as_good_as_none() {
     let evil =
         [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", "https://evil.example/")];
     assert_eq!(world.browser.get(&logout(&evil)).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_gateway_ends_a_session_without_the_browser() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let callback = "https://app.example/cb";
+    register(&world.house, "gateway", true, &json!({"redirect_uris": [callback]})).await;
+    let gateway = ("gateway", SECRET);
+    let path = "/oauth2/logout";
+    let tokens = world.tokens().await;
+    let (foreign, access) = (text(&tokens["id_token"]), text(&tokens["access_token"]));
+    let request = [("client_id", "gateway"), ("redirect_uri", callback), ("scope", "openid")];
+    let code = world.code(&request).await;
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", callback),
+        ("code_verifier", VERIFIER),
+    ];
+    let hint =
+        text(&world.call("/oauth2/token", &fields, Some(gateway)).await.tokens()["id_token"]);
+    // Only with an ID token of this client, which is of the house and knows its secret.
+    for (fields, basic, code) in [
+        (vec![("id_token_hint", foreign.as_str())], gateway, "invalid_request"),
+        (vec![], gateway, "invalid_request"),
+        (vec![("id_token_hint", hint.as_str())], ("gateway", "wrong"), "invalid_client"),
+        (vec![("id_token_hint", hint.as_str())], ("partner", SECRET), "unauthorized_client"),
+    ] {
+        let status = if code == "invalid_client" { 401 } else { 400 };
+        world.call(path, &fields, Some(basic)).await.refused(status, code);
+    }
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &access).await.status, 200);
+    let got = world.call(path, &[("id_token_hint", &hint)], Some(gateway)).await;
+    assert_eq!(got.status, 204, "{}", got.body);
+    eventually_refused(&mut world, &access).await;
+    world.refresh(&text(&tokens["refresh_token"])).await.refused(400, "invalid_grant");
+    assert_ne!(world.browser.get("/account").await.status, 200, "the browser is signed out too");
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ struct Inner {
     lifetime: AtomicU64,
     refreshes: AtomicU64,
     revoked: Mutex<Vec<String>>,
+    ended: Mutex<Vec<String>>,
+    refuse_logout: AtomicBool,
     refuse_refresh: AtomicBool,
     broken: AtomicBool,
 }
@@ -63,6 +65,8 @@ impl Authserver {
             lifetime: AtomicU64::new(300),
             refreshes: AtomicU64::new(0),
             revoked: Mutex::default(),
+            ended: Mutex::default(),
+            refuse_logout: AtomicBool::new(false),
             refuse_refresh: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         });
@@ -71,6 +75,7 @@ impl Authserver {
             .route("/oauth2/jwks", get(jwks))
             .route("/oauth2/token", post(token))
             .route("/oauth2/revoke", post(revoke))
+            .route("/oauth2/logout", post(logout))
             .with_state(Arc::clone(&inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
@@ -117,6 +122,16 @@ impl Authserver {
     /// Answers 500 to everything at the token endpoint, or no more.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.inner.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// The ID tokens whose sessions were ended.
+    pub(crate) fn ended(&self) -> Vec<String> {
+        self.inner.ended.lock().expect("lock").clone()
+    }
+
+    /// From now on no session is ended.
+    pub(crate) fn refuse_logout(&self) {
+        self.inner.refuse_logout.store(true, Ordering::Relaxed);
     }
 
     /// The tokens that were revoked.
@@ -189,6 +204,19 @@ async fn revoke(
 ) -> StatusCode {
     inner.revoked.lock().expect("lock").push(form["token"].clone());
     StatusCode::OK
+}
+
+async fn logout(
+    State(inner): State<Arc<Inner>>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    if inner.refuse_logout.load(Ordering::Relaxed) {
+        return error("invalid_request");
+    }
+    assert!(headers.contains_key("authorization"), "as a client");
+    inner.ended.lock().expect("lock").push(form["id_token_hint"].clone());
+    StatusCode::NO_CONTENT.into_response()
 }
 
 fn error(code: &str) -> Response {
