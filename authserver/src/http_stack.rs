@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -13,7 +14,7 @@ use axum::{
 use haetae_base::{clock::Clock, problem::Problem};
 use haetae_config::Cidr;
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::context::{RequestContext, new_request_id};
@@ -52,7 +53,7 @@ impl Stack {
                     bare(StatusCode::INTERNAL_SERVER_ERROR)
                 }))
                 .layer(middleware::from_fn(time_out))
-                .layer(RequestBodyLimitLayer::new(MAX_BODY)),
+                .layer(middleware::from_fn(hear_out)),
         )
     }
 
@@ -236,6 +237,23 @@ async fn time_out(request: Request, next: Next) -> Response {
     })
 }
 
+/// Reads the whole body before anything answers. A server that answers before the body is there (405, 404, a wrong
+/// media type) closes the connection after it, and without a word: the gateway's next request on it fails, and that
+/// may be anybody's.
+async fn hear_out(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let announced: Option<usize> =
+        text(&parts.headers, &header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return bare(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    match to_bytes(body, MAX_BODY).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        // Too long; or it broke off, and nobody reads this.
+        Err(_) => bare(StatusCode::PAYLOAD_TOO_LARGE),
+    }
+}
+
 /// What is answered where there is nothing.
 pub(crate) async fn not_found(context: RequestContext) -> Problem {
     Problem::not_found().request_id(context.request_id())
@@ -243,7 +261,10 @@ pub(crate) async fn not_found(context: RequestContext) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use axum::{body::Body, routing::get};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::routing::get;
+    use futures::StreamExt;
     use haetae_base::clock::SystemClock;
     use tower::ServiceExt;
 
@@ -347,10 +368,30 @@ mod tests {
             let answer = router.clone().oneshot(request.expect("a request")).await.expect("one");
             assert_eq!(answer.status(), status, "{says}");
             let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
-            let body = axum::body::to_bytes(answer.into_body(), 10_000).await.expect("a body");
+            let body = to_bytes(answer.into_body(), 10_000).await.expect("a body");
             let body: serde_json::Value = serde_json::from_slice(&body).expect("json");
             assert_eq!(body["request_id"], id);
             assert!(body["error"] == says || body["type"] == says, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_heard_out_whatever_the_answer() {
+        let router: Router = Router::new().route("/page", get(async || "ok"));
+        let router = stack().around(router);
+        for (path, status) in [("/page", 405), ("/nothing", 404)] {
+            let (heard, pieces) = (Arc::new(AtomicUsize::new(0)), ["a=b", "&c=d", "&e=f"]);
+            let counted = {
+                let heard = Arc::clone(&heard);
+                futures::stream::iter(pieces).map(move |piece| {
+                    heard.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, std::io::Error>(piece)
+                })
+            };
+            let request = Request::post(path).body(Body::from_stream(counted)).expect("a request");
+            let answer = router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(answer.status(), status);
+            assert_eq!(heard.load(Ordering::Relaxed), pieces.len(), "{path}");
         }
     }
 
