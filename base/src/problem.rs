@@ -55,11 +55,13 @@ impl Problem {
             "internal-error",
             "Something went wrong on our side",
         )
+        .detail("The log has the cause under the request id.")
     }
 
     /// 404: nothing is there, or nothing that the caller may know of.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
+            .detail("Nothing has this address, or nothing that the caller may know of.")
     }
 
     /// 503 with `Retry-After`: a part that this request needs is away.
@@ -69,10 +71,13 @@ impl Problem {
             "temporarily-unavailable",
             "The service is temporarily unavailable",
         )
+        .detail(format!(
+            "A part that this request needs is away; try again in {retry_after_seconds} s."
+        ))
         .retry_after(retry_after_seconds)
     }
 
-    /// What happened this time, for a person.
+    /// What happened this time, for a person. Left out, the title says it.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
@@ -152,9 +157,9 @@ impl Problem {
         object.insert("type".to_owned(), format!("urn:haetae:problem:{}", self.slug).into());
         object.insert("title".to_owned(), self.title.into());
         object.insert("status".to_owned(), self.status.as_u16().into());
-        if let Some(detail) = &self.detail {
-            object.insert("detail".to_owned(), detail.clone().into());
-        }
+        // Clients show it, so there always is one.
+        let detail = self.detail.clone().unwrap_or_else(|| format!("{}.", self.title));
+        object.insert("detail".to_owned(), detail.into());
         if let Some(id) = &self.request_id {
             object.insert("request_id".to_owned(), id.clone().into());
         }
@@ -190,6 +195,22 @@ mod tests {
             body,
             serde_json::json!({"type": "urn:haetae:problem:not-enough-stock", "title": "Not enough stock",
                 "status": 409, "detail": "3 wanted, 1 left", "request_id": "req-1", "available": 1})
+        );
+    }
+
+    #[test]
+    fn there_always_is_a_detail() {
+        let detail = |problem: Problem| {
+            let body: Value = serde_json::from_str(&problem.to_json()).expect("json");
+            body["detail"].as_str().expect("a detail").to_owned()
+        };
+        for problem in [Problem::internal(), Problem::not_found(), Problem::unavailable(3)] {
+            let title = problem.title;
+            assert!(!detail(problem).starts_with(title));
+        }
+        assert_eq!(
+            detail(Problem::new(StatusCode::CONFLICT, "taken", "It is taken")),
+            "It is taken."
         );
     }
 

@@ -181,6 +181,7 @@ fn count(
 fn too_many(limit: &Limit, seconds: u64) -> Problem {
     metrics::limited(limit.name());
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+        .detail(format!("The limit {} admits the next one in {seconds} s.", limit.name()))
         .with("violated_policies", vec![limit.name()])
         .retry_after(seconds)
 }
@@ -250,12 +251,14 @@ fn own_referer<'a>(gateway: &Gateway, headers: &'a HeaderMap) -> Option<&'a str>
 }
 
 fn method_not_allowed(ctx: &Ctx, routes: &[Arc<Route>]) -> Response<Bytes> {
+    let allowed = table::allow(routes);
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         "The method is not allowed here",
     )
-    .header(header::ALLOW, table::allow(routes))
+    .detail(format!("Allowed are {}.", allowed.to_str().unwrap_or_default()))
+    .header(header::ALLOW, allowed)
     .request_id(ctx.request_id.as_str())
     .into_http()
 }
