@@ -38,6 +38,7 @@ impl Redis {
     /// # Errors
     /// [`ConnectError`] when the URL is wrong or nobody answers now.
     pub async fn connect(url: &SecretString, timeout: Duration) -> Result<Self, ConnectError> {
+        choose_tls_provider();
         let client = Client::open(url.expose_secret()).map_err(ConnectError::Url)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(timeout.max(Duration::from_millis(100))))
@@ -73,8 +74,30 @@ impl Redis {
     }
 }
 
+/// Names the cryptography of this process's TLS. The libraries bring two into the program, and with more
+/// than one there rustls has no default: `rediss://` would panic.
+fn choose_tls_provider() {
+    // An error means that one was chosen already.
+    let _chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 impl std::fmt::Debug for Redis {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Redis({})", self.client.get_connection_info().addr())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_redis_that_is_away_is_told_without_the_password_over_tls_too() {
+        for url in ["redis://:hunter2@127.0.0.1:1", "rediss://:hunter2@127.0.0.1:1"] {
+            let timeout = Duration::from_millis(250);
+            let error = Redis::connect(&url.to_owned().into(), timeout).await.expect_err(url);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("127.0.0.1:1") && !text.contains("hunter2"), "{text}");
+        }
     }
 }
