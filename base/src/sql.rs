@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait, sqlx,
 };
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 /// A database, with the connections for writing kept apart from those for reading.
 #[derive(Clone, Debug)]
@@ -19,12 +20,77 @@ pub struct Sql {
     pub read: DatabaseConnection,
 }
 
-/// A database that cannot be used, in a line for the operator.
+/// A database that cannot be used, in a line for the operator. The URL never gets into it: it may hold a
+/// password.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the database {setting}: {source}; check the address, or start the database")]
-pub struct ConnectError {
-    setting: &'static str,
-    source: DbErr,
+pub enum ConnectError {
+    /// The URL is not one.
+    #[error(
+        "{setting} is not a database URL; write sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME, with \
+         what a URL reserves written as %XX"
+    )]
+    Url {
+        /// The setting that holds it.
+        setting: &'static str,
+    },
+    /// Nobody answers there.
+    #[error(
+        "no answer from the database {setting} at {place} within {} s; start it, or correct the address",
+        PATIENCE.as_secs()
+    )]
+    Unreachable {
+        /// The setting that names it.
+        setting: &'static str,
+        /// Where, without the password.
+        place: String,
+    },
+    /// It answers, and cannot be used.
+    #[error("cannot open the database {setting} at {place}: {source}")]
+    Unusable {
+        /// The setting that names it.
+        setting: &'static str,
+        /// Where, without the password.
+        place: String,
+        /// Why.
+        source: DbErr,
+    },
+}
+
+impl ConnectError {
+    fn of(setting: &'static str, place: String, source: DbErr) -> Self {
+        let timed_out = match &source {
+            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
+            DbErr::Conn(RuntimeErr::SqlxError(error)) => {
+                matches!(**error, sqlx::Error::PoolTimedOut)
+            }
+            _ => false,
+        };
+        if timed_out {
+            Self::Unreachable { setting, place }
+        } else {
+            Self::Unusable { setting, place, source }
+        }
+    }
+}
+
+/// How long a connection may take to come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the database at `url` is, for a person: a file, or host and name. `None` when it is no database
+/// URL.
+fn place(url: &str) -> Option<String> {
+    let parsed = Url::parse(url).ok()?;
+    match parsed.scheme() {
+        "sqlite" => {
+            let path = url.split_once(':')?.1;
+            Some(path.strip_prefix("//").unwrap_or(path).to_owned())
+        }
+        "postgres" | "postgresql" => {
+            let host = parsed.host_str().filter(|host| !host.is_empty()).unwrap_or("localhost");
+            Some(format!("{host}:{}{}", parsed.port().unwrap_or(5432), parsed.path()))
+        }
+        _ => None,
+    }
 }
 
 /// A write that changed another number of rows than it had to: the rows moved under it, or a rule is
@@ -69,12 +135,10 @@ impl Sql {
         setting: &'static str,
         max_connections: u32,
     ) -> Result<Self, ConnectError> {
-        let failed = |source| ConnectError { setting, source };
+        let place = place(url.expose_secret()).ok_or(ConnectError::Url { setting })?;
+        let failed = |source| ConnectError::of(setting, place.clone(), source);
         let mut options = ConnectOptions::new(url.expose_secret());
-        options
-            .sqlx_logging(false)
-            .connect_timeout(Duration::from_secs(5))
-            .acquire_timeout(Duration::from_secs(5));
+        options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
         if !url.expose_secret().starts_with("sqlite:") {
             options.max_connections(max_connections.max(2)).min_connections(1);
             let pool = Database::connect(options).await.map_err(failed)?;
@@ -122,4 +186,34 @@ async fn sqlite(
         })
     });
     Database::connect(options).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_says_where_and_never_the_password() {
+        let folder = std::env::temp_dir().join(format!("haetae-sql-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let broken = folder.join("broken.db");
+        std::fs::write(&broken, "not a database ".repeat(100)).expect("a file");
+        let broken = format!("sqlite://{}", broken.display());
+        for (url, said) in [
+            ("postgres://ann:hunter 2@@:x:/haetae", "is not a database URL"),
+            ("postgres://ann:hunter2@127.0.0.1:99999/haetae", "is not a database URL"),
+            ("mysql://ann:hunter2@127.0.0.1/haetae", "is not a database URL"),
+            ("hunter2", "is not a database URL"),
+            ("postgres://ann:hunter2@127.0.0.1:1/haetae", "at 127.0.0.1:1/haetae within 5 s"),
+            ("sqlite:///nowhere/hunter.db", "at /nowhere/hunter.db: "),
+            (broken.as_str(), "file is not a database"),
+        ] {
+            let error = Sql::connect(&url.to_owned().into(), "database.auth_url", 2).await;
+            let error = error.expect_err(url);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(said) && text.contains("database.auth_url"), "{url}: {text}");
+            assert!(!text.contains("hunter2") && !text.contains("hunter 2"), "{text}");
+        }
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 }

@@ -121,5 +121,10 @@ fn url(key: &str, setting: Option<&SecretSource>, schemes: &[&str], findings: &m
     let scheme = value.expose_secret().split_once(':').map_or("", |(scheme, _)| scheme);
     if !schemes.contains(&scheme) {
         findings.wrong_at(key, format!("must be a URL that begins {}:", schemes.join(":, ")));
+    } else if Url::parse(value.expose_secret()).is_err() {
+        findings.wrong_at(
+            key,
+            "not a URL: check host and port, and write what a URL reserves (in a password, too) as %XX",
+        );
     }
 }
