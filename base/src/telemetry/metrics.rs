@@ -12,6 +12,9 @@ const SECONDS: [f64; 16] = [
     1.0, 2.5, 10.0,
 ];
 
+/// Upper bounds of every histogram whose name ends in `_size`: how many things were done at once.
+const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 10_000.0];
+
 /// The metrics of this process.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
@@ -23,11 +26,7 @@ impl Metrics {
         Self(
             HANDLE
                 .get_or_init(|| {
-                    let builder = PrometheusBuilder::new();
-                    let builder = builder
-                        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-                        .unwrap_or_else(|_| PrometheusBuilder::new());
-                    let recorder = builder.build_recorder();
+                    let recorder = builder().build_recorder();
                     let handle = recorder.handle();
                     // Only a test binary that installed one of its own gets here with an error.
                     let _installed = metrics::set_global_recorder(recorder);
@@ -58,8 +57,43 @@ impl Metrics {
     }
 }
 
+/// Every histogram with buckets: what the exporter makes of the others, quantiles of one process, cannot be
+/// added up over several.
+fn builder() -> PrometheusBuilder {
+    let suffix = |text: &str| Matcher::Suffix(text.to_owned());
+    // Only an empty list of buckets is refused.
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(suffix("_seconds"), &SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(suffix("_size"), &SIZES))
+        .unwrap_or_else(|_| PrometheusBuilder::new())
+}
+
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_have_buckets_that_add_up_over_processes() {
+        let recorder = builder().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("haetae_test_batch_size").record(3.0);
+            metrics::histogram!("haetae_test_seconds").record(0.002);
+        });
+        let text = recorder.handle().render();
+        for line in [
+            "# TYPE haetae_test_batch_size histogram",
+            "haetae_test_batch_size_bucket{le=\"4\"} 1",
+            "# TYPE haetae_test_seconds histogram",
+            "haetae_test_seconds_bucket{le=\"0.0025\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!text.contains("quantile"), "{text}");
     }
 }
