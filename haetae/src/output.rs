@@ -9,14 +9,25 @@ use std::{
 use serde::Serialize;
 
 /// Writes a line of the result. A reader that has gone away (`haetae audit | head`) ends the program
-/// quietly.
+/// quietly; a result that cannot be kept (a full disk) ends it with an error.
 pub(crate) fn line(text: impl Display) {
-    write(&mut io::stdout().lock(), &text);
+    let Err(error) = write(&mut io::stdout().lock(), &text) else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        process::exit(0);
+    }
+    note(format_args!("haetae: cannot write the result: {error}"));
+    process::exit(1);
 }
 
-/// Writes a line for the person beside the result.
+/// Writes a line for whoever watches a program that runs on. It runs on when nobody does.
+pub(crate) fn say(text: impl Display) {
+    let _seen = write(&mut io::stdout().lock(), &text);
+}
+
+/// Writes a line for the person beside the result. A terminal that has closed must not keep anybody from
+/// ending what runs.
 pub(crate) fn note(text: impl Display) {
-    write(&mut io::stderr().lock(), &text);
+    let _seen = write(&mut io::stderr().lock(), &text);
 }
 
 /// Writes a value as one line of JSON.
@@ -38,11 +49,9 @@ pub(crate) fn error(error: &anyhow::Error) {
     note(format_args!("haetae: {text}"));
 }
 
-fn write(to: &mut impl Write, text: &dyn Display) {
-    if let Err(error) = writeln!(to, "{text}").and_then(|()| to.flush()) {
-        // Nobody reads: no line can say so.
-        process::exit(i32::from(error.kind() != io::ErrorKind::BrokenPipe));
-    }
+fn write(to: &mut impl Write, text: &dyn Display) -> io::Result<()> {
+    writeln!(to, "{text}")?;
+    to.flush()
 }
 
 /// Rows with aligned columns, for a person.

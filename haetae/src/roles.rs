@@ -32,7 +32,7 @@ pub(crate) fn run(role: Role, args: RoleArgs, settings: &SettingsArgs) -> Result
     raise_open_files();
     let place = args.supervised.then(|| claim::take_role(&config.data_dir, role)).transpose()?;
     let shutdown = Shutdown::new();
-    let ready = ready(role, args.supervised);
+    let ready = ready(role, args.supervised, &config);
     let outcome = match role {
         // It brings runtimes of its own; this one only waits for signals.
         Role::Gateway => {
@@ -105,15 +105,17 @@ fn listen(runtime: &Runtime, supervised: bool, shutdown: &Shutdown) -> Result<()
     }
     shutdown.on_stdin_end();
     let mut terminate = signal(SignalKind::terminate())?;
-    // Ctrl-C at a terminal goes to `up` and to all its children. `up` decides who ends when, so here it
-    // is taken and means nothing.
+    // Ctrl-C at a terminal, and its end, go to `up` and to all its children. `up` decides who ends when, so
+    // here they are taken and mean nothing.
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => return shutdown.request(),
                 _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {}
             }
         }
     });
@@ -121,7 +123,8 @@ fn listen(runtime: &Runtime, supervised: bool, shutdown: &Shutdown) -> Result<()
 }
 
 /// What a role calls when it serves: the one ready line.
-fn ready(role: Role, supervised: bool) -> Ready {
+fn ready(role: Role, supervised: bool, config: &Config) -> Ready {
+    let scheme = role.scheme(config);
     Ready::new(move |Addresses { listen, admin }| {
         if supervised {
             let line = ReadyLine { listen, admin: Some(admin), server_pid: None };
@@ -129,7 +132,7 @@ fn ready(role: Role, supervised: bool) -> Ready {
             let _written = output::json(&line);
             return;
         }
-        let listen = listen.map(|it| format!("http://{it}  ")).unwrap_or_default();
-        output::line(format_args!("{role} is ready  {listen}(admin http://{admin})"));
+        let listen = listen.map(|it| format!("{scheme}://{it}  ")).unwrap_or_default();
+        output::say(format_args!("{role} is ready  {listen}(admin http://{admin})"));
     })
 }

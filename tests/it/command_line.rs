@@ -6,14 +6,15 @@ use std::{net::TcpListener, os::unix::fs::PermissionsExt, time::Duration};
 use haetae_tests::{
     agent::Agent,
     api::Api,
-    binary::{run, run_in},
+    binary::{FREE_PORTS, run, run_in, start_in},
     oidc::{self, Client},
     shop::Shop,
-    stack::{Options, Role, Stack},
+    stack::{Options, Role, Stack, send_signal},
     token::Token,
     wait,
 };
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A folder with a file `haetae.toml`.
 fn with_config(text: &str) -> tempfile::TempDir {
@@ -110,18 +111,9 @@ async fn says_what_to_do_when_it_cannot_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
-    let free = [
-        ("HAETAE__GATEWAY__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__GATEWAY__ADMIN__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__AUTH__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__AUTH__ADMIN__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__RESERVATION__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__RESERVATION__ADMIN__LISTEN", "127.0.0.1:0"),
-        ("HAETAE__WORKER__ADMIN__LISTEN", "127.0.0.1:0"),
-    ];
     let with = |more: &[(&'static str, String)]| {
         let mut all: Vec<(&str, String)> =
-            free.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            FREE_PORTS.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
         all.extend(more.iter().cloned());
         all
@@ -152,19 +144,55 @@ async fn says_what_to_do_when_it_cannot_start() {
     let error =
         up(&[("HAETAE__DATABASE__AUTH_URL", "postgres://nobody@127.0.0.1:1/nothing".to_owned())])
             .await;
-    assert!(error.contains("127.0.0.1:1") || error.contains("database"), "{error}");
-    assert!(!error.contains("hunter2"));
-    // A Redis that is not there.
-    let error = up(&[("HAETAE__REDIS__URL", "redis://:hunter2@127.0.0.1:1".to_owned())]).await;
-    assert!(error.to_lowercase().contains("redis") && !error.contains("hunter2"), "{error}");
+    assert!(error.contains("no answer") && error.contains("127.0.0.1:1/nothing"), "{error}");
+    // A database URL that is none, with a password in it.
+    let error =
+        up(&[("HAETAE__DATABASE__AUTH_URL", "postgres://ann:hunter2@@:x:/haetae".to_owned())])
+            .await;
+    assert!(error.contains("database.auth_url") && !error.contains("hunter2"), "{error}");
+    // A Redis that is not there, with and without TLS.
+    for scheme in ["redis", "rediss"] {
+        let error = up(&[("HAETAE__REDIS__URL", format!("{scheme}://:hunter2@127.0.0.1:1"))]).await;
+        assert!(error.contains("Redis does not answer at 127.0.0.1:1"), "{error}");
+        assert!(!error.contains("hunter2") && !error.contains("panicked"), "{error}");
+    }
     // A folder that cannot be one.
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let inside = file.join("data");
-    let error = run(&["up", "--data-dir", inside.to_str().unwrap()], &free).await.refused();
-    assert!(error.contains("file"), "{error}");
+    let error = run(&["up", "--data-dir", inside.to_str().unwrap()], &FREE_PORTS).await.refused();
+    assert!(error.contains("there is a file in its place"), "{error}");
     // One line, for a person, each time: the last error is no wall of text.
     assert!(error.lines().count() <= 6, "{error}");
+}
+
+/// `up` without example data says what to do first.
+#[tokio::test]
+async fn a_new_installation_says_what_is_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let say = async || {
+        let mut up = start_in(folder.path(), &["up", "--data-dir", data], &FREE_PORTS);
+        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said += &line;
+            if line.starts_with("Ctrl-C stops it") {
+                break;
+            }
+        }
+        let create = ["user", "create", "ann", "--role", "admin", "--data-dir", data];
+        let created = run(&create, &[]).await;
+        send_signal("TERM", &up.id().unwrap().to_string());
+        assert!(up.wait().await.unwrap().success());
+        (said, created)
+    };
+    let (said, created) = say().await;
+    assert!(said.contains("haetae user create NAME --role admin"), "{said}");
+    assert!(created.ok().contains("password: "));
+    let (said, _) = say().await;
+    assert!(!said.contains("user create"), "{said}");
 }
 
 #[tokio::test]

@@ -5,11 +5,13 @@ use std::time::Duration;
 use haetae_tests::{
     agent::Agent,
     api::{self, Api},
+    binary::{FREE_PORTS, start_in},
     oidc,
     shop::Shop,
-    stack::{Database, Options, Role, Stack},
+    stack::{Database, Options, Role, Stack, send_signal},
     wait,
 };
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A power cut, then `up` again on the same folder: sessions, tokens, reservations and stock are there.
 async fn survives(database: Database, end: impl AsyncFnOnce(&mut Stack)) {
@@ -129,4 +131,47 @@ async fn a_stop_finishes_what_is_under_way() {
     let answer = answer.unwrap();
     assert_eq!(answer.status, 202, "accepted, and answered: {}", answer.body);
     assert_eq!(stopped.0, Some(0));
+}
+
+/// The second Ctrl-C ends everything at once, redis-server too, whatever hangs.
+#[tokio::test]
+async fn a_second_wish_to_stop_leaves_nothing_behind() {
+    let mut stack = Stack::start(Options::default()).await;
+    let redis = stack.redis().pid().await;
+    assert!(Stack::resident_kib(redis) > 0);
+    // It does not end when it is asked to.
+    stack.signal(Role::Gateway, "STOP");
+    stack.stop_at_once().await;
+    wait::until_true("redis-server is gone", Duration::from_secs(5), async || {
+        Stack::resident_kib(redis) == 0
+    })
+    .await;
+    for role in Role::ALL {
+        assert_eq!(Stack::resident_kib(stack.pid(role)), 0, "{role:?}");
+    }
+}
+
+/// The terminal closes: nobody reads any more, and all of it stops in order all the same.
+#[tokio::test]
+async fn a_closed_terminal_stops_it_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = start_in(folder.path(), &["up"], &FREE_PORTS);
+    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().starts_with("Ctrl-C stops it") {}
+    let written = std::fs::read(folder.path().join("data/instance.json")).unwrap();
+    let instance: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    let pid = |value: &serde_json::Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+    let mut pids: Vec<u32> =
+        instance["roles"].as_object().unwrap().values().map(|role| pid(&role["pid"])).collect();
+    pids.push(pid(&instance["redis_pid"]));
+    drop((lines, up.stderr.take()));
+    for hung_up in pids.iter().take(4).copied().chain(up.id()) {
+        send_signal("HUP", &hung_up.to_string());
+    }
+    let status = up.wait().await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(!folder.path().join("data/instance.json").exists());
+    for pid in pids {
+        assert_eq!(Stack::resident_kib(pid), 0, "{pid} is still there");
+    }
 }

@@ -90,17 +90,7 @@ pub async fn run_in<A: AsRef<OsStr>>(
     arguments: &[A],
     environment: &[(&str, &str)],
 ) -> Finished {
-    let mut command = tokio::process::Command::new(path());
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    clean(command.as_std_mut());
-    command.envs(environment.iter().copied());
-    let child = command.spawn().expect("haetae starts");
+    let child = start_in(folder, arguments, environment);
     let output = tokio::time::timeout(LONGEST, child.wait_with_output())
         .await
         .expect("haetae ends in time")
@@ -111,6 +101,36 @@ pub async fn run_in<A: AsRef<OsStr>>(
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// Starts the binary in `folder`, with pipes for what it says.
+pub fn start_in<A: AsRef<OsStr>>(
+    folder: &Path,
+    arguments: &[A],
+    environment: &[(&str, &str)],
+) -> tokio::process::Child {
+    let mut command = tokio::process::Command::new(path());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    clean(command.as_std_mut());
+    command.envs(environment.iter().copied());
+    command.spawn().expect("haetae starts")
+}
+
+/// Settings that make every role pick a free port.
+pub const FREE_PORTS: [(&str, &str); 7] = [
+    ("HAETAE__GATEWAY__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__GATEWAY__ADMIN__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__AUTH__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__AUTH__ADMIN__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__RESERVATION__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__RESERVATION__ADMIN__LISTEN", "127.0.0.1:0"),
+    ("HAETAE__WORKER__ADMIN__LISTEN", "127.0.0.1:0"),
+];
 
 /// Takes settings of the caller's own environment away from `command`.
 pub(crate) fn clean(command: &mut Command) {

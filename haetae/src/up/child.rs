@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use haetae_config::Config;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
@@ -50,6 +50,14 @@ impl Role {
             Self::Reservation => "reservation",
             Self::Worker => "worker",
             Self::Gateway => "gateway",
+        }
+    }
+
+    /// What its listener speaks.
+    pub(crate) const fn scheme(self, config: &Config) -> &'static str {
+        match self {
+            Self::Gateway if config.gateway.tls.is_some() => "https",
+            _ => "http",
         }
     }
 
@@ -93,11 +101,13 @@ pub(crate) struct Launch {
 pub(crate) struct Running {
     pub(crate) pid: u32,
     process: Child,
+    /// Whether its own children are in a process group with it, and nobody else is.
+    leads_group: bool,
     _stdin: Option<ChildStdin>,
     log: Log,
 }
 
-/// A log past this size is put aside (`ROLE.log.1`) when its role starts.
+/// A log past this size is put aside (`ROLE.log.1`), so that the logs of one role never fill the disk.
 const LARGE_LOG: u64 = 32 << 20;
 
 impl Launch {
@@ -116,7 +126,8 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(if self.verbose { Stdio::piped() } else { log.file()?.into() })
             .kill_on_drop(true);
-        if role == Role::Redis {
+        let leads_group = role == Role::Redis;
+        if leads_group {
             // Out of reach of the terminal's Ctrl-C: the others need it until they have ended. (They
             // ignore that signal; redis-server would not.)
             command.process_group(0);
@@ -131,6 +142,7 @@ impl Launch {
         }
         let running = Running {
             pid: process.id().unwrap_or_default(),
+            leads_group,
             _stdin: process.stdin.take(),
             process,
             log,
@@ -147,17 +159,29 @@ impl Running {
 
     /// Asks the process to finish what it does and end.
     pub(crate) fn ask_to_end(&self) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(pid) = self.id() {
             // An error means that it has ended already.
             let _sent = kill_process(pid, Signal::TERM);
         }
     }
 
-    /// Ends the process at once.
+    /// Ends the process at once, and the redis-server that one of them runs with it.
     pub(crate) async fn kill(&mut self) {
+        if let Some(pid) = self.id().filter(|_| self.leads_group) {
+            // An error means that all of them have ended already.
+            let _sent = kill_process_group(pid, Signal::KILL);
+        }
         // An error means that it has ended already.
         let _killed = self.process.kill().await;
+    }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+    }
+
+    /// Puts the log aside when it has grown large.
+    pub(crate) fn bound_log(&mut self) {
+        self.log.bound();
     }
 
     /// The last thing that it said in its log since it was started.
@@ -202,9 +226,7 @@ impl Log {
     fn open(path: &Path) -> Result<Self> {
         let failed = || format!("cannot write {}", path.display());
         if fs::metadata(path).is_ok_and(|it| it.len() > LARGE_LOG) {
-            let mut aside = path.as_os_str().to_owned();
-            aside.push(".1");
-            fs::rename(path, aside).with_context(failed)?;
+            fs::rename(path, aside(path)).with_context(failed)?;
         }
         let file = File::options().create(true).append(true).open(path).with_context(failed)?;
         let start = file.metadata().with_context(failed)?.len();
@@ -213,6 +235,19 @@ impl Log {
 
     fn file(&self) -> Result<File> {
         Ok(self.file.try_clone()?)
+    }
+
+    /// Puts a large log aside while its role goes on writing. The role has the file open and appends to it,
+    /// so the lines are copied and the file is emptied; what it writes in between, a few lines, is lost.
+    fn bound(&mut self) {
+        if !self.file.metadata().is_ok_and(|it| it.len() > LARGE_LOG) {
+            return;
+        }
+        // A copy that fails (a full disk) is no reason to let the log grow on.
+        let _copied = fs::copy(&self.path, aside(&self.path));
+        if self.file.set_len(0).is_ok() {
+            self.start = 0;
+        }
     }
 
     fn last_line(&self) -> Option<String> {
@@ -224,13 +259,21 @@ impl Log {
         file.take(ENOUGH).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = || text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-        // A role says why it ends in a line that begins with the program's name.
+        // A role says why it ends in a line that begins with the program's name. A panic says where in one
+        // line, and why in the next.
         lines()
             .rev()
             .find_map(|line| line.strip_prefix("haetae: "))
+            .or_else(|| lines().skip_while(|line| !line.contains(" panicked at ")).nth(1))
             .or_else(|| lines().next_back())
             .map(str::to_owned)
     }
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".1");
+    aside.into()
 }
 
 #[cfg(test)]
@@ -249,6 +292,9 @@ mod tests {
         let mut file = log.file().expect("file");
         writeln!(file, "INFO begins\nINFO goes on\n").expect("write");
         assert_eq!(log.last_line().as_deref(), Some("INFO goes on"));
+        writeln!(file, "\nthread 'main' (7) panicked at a.rs:1:2:\nno provider\nnote: run with")
+            .expect("write");
+        assert_eq!(log.last_line().as_deref(), Some("no provider"));
         writeln!(file, "haetae: the port is in use\nINFO something else").expect("write");
         assert_eq!(log.last_line().as_deref(), Some("the port is in use"));
     }
@@ -261,5 +307,24 @@ mod tests {
         let log = Log::open(&path).expect("log");
         assert_eq!(log.start, 0);
         assert!(folder.path().join("auth.log.1").exists());
+    }
+
+    #[test]
+    fn a_log_that_grows_large_is_put_aside_while_it_is_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("gateway.log");
+        fs::write(&path, "of an earlier start\n").expect("log");
+        let mut log = Log::open(&path).expect("log");
+        let mut role = log.file().expect("file");
+        writeln!(role, "INFO begins").expect("write");
+        log.bound();
+        assert_eq!(log.last_line().as_deref(), Some("INFO begins"), "it is small");
+        role.set_len(LARGE_LOG + 1).expect("grows");
+        log.bound();
+        writeln!(role, "haetae: the end").expect("write");
+        assert_eq!(log.last_line().as_deref(), Some("the end"));
+        let length = |name: &str| fs::metadata(folder.path().join(name)).expect("there").len();
+        assert_eq!(length("gateway.log"), 16);
+        assert_eq!(length("gateway.log.1"), LARGE_LOG + 1);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -105,7 +106,20 @@ fn open(path: &Path) -> Result<File> {
 /// permissions: it may be somebody's home.
 fn make_private(folder: &Path) -> Result<()> {
     let failed = || format!("cannot make the folder {}", folder.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => bail!(
+                "cannot make the folder {}: there is a file in its place; choose another --data-dir",
+                folder.display()
+            ),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => bail!(
+                "not permitted to make the folder {}; run this as the user who owns it, or choose another \
+                 --data-dir",
+                folder.display()
+            ),
+            _ => return Err(error).with_context(failed),
+        }
+    }
     let open_to_others = fs::metadata(folder).with_context(failed)?.permissions().mode() & 0o077;
     if open_to_others == 0 {
         return Ok(());
@@ -149,6 +163,17 @@ mod tests {
         assert!(!next.is_finished(), "the gateway still runs");
         drop(left);
         next.await.expect("no panic").expect("free");
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_the_folder_is_said() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("file");
+        for data_dir in [file.clone(), file.join("data")] {
+            let error = Claim::take(&data_dir).await.expect_err("refused").to_string();
+            assert!(error.contains("there is a file in its place"), "{error}");
+        }
     }
 
     #[test]

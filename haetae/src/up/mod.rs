@@ -15,6 +15,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use haetae_authserver::manage::Manage;
 use haetae_base::clock::{Clock, SystemClock};
 use haetae_config::{Config, Loaded, variable};
 
@@ -92,10 +93,11 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
             if let Some(authority) = authority {
                 announce_authority(&authority);
             }
-            if let Some(accounts) = accounts {
-                announce_accounts(&config, &accounts);
+            match accounts {
+                Some(accounts) => announce_accounts(&config, &accounts),
+                None => announce_what_is_next(&config).await?,
             }
-            output::line("Ctrl-C stops it.");
+            output::say("Ctrl-C stops it.");
             supervisor.watch(&config).await
         }
         // Told to stop while starting.
@@ -166,30 +168,44 @@ fn announce(config: &Config, instance: &Instance, seconds: f64) {
         let tls = name == Role::Gateway.name() && config.gateway.tls.is_some();
         let scheme = if tls { "https" } else { "http" };
         let listen = role.listen.map(|it| format!("{scheme}://{it}  ")).unwrap_or_default();
-        output::line(format_args!("{name:<12} ready  {listen}(admin http://{})", role.admin));
+        output::say(format_args!("{name:<12} ready  {listen}(admin http://{})", role.admin));
     }
     let redis = match instance.redis_socket.as_ref() {
         Some(socket) => format!("private, {}", socket.display()),
         None => instance.redis_url.clone(),
     };
-    output::line(format_args!("{:<12} ready  {redis}", "redis"));
-    output::line(format_args!("\nHaetae is ready in {seconds:.1} s: {}", config.public_origin()));
+    output::say(format_args!("{:<12} ready  {redis}", "redis"));
+    output::say(format_args!("\nHaetae is ready in {seconds:.1} s: {}", config.public_origin()));
 }
 
 fn announce_authority(authority: &Path) {
-    output::line(format_args!(
+    output::say(format_args!(
         "Programs that are to trust it need its development CA: {}",
         authority.display()
     ));
 }
 
+/// What the operator of a new installation does next.
+async fn announce_what_is_next(config: &Arc<Config>) -> Result<()> {
+    if Box::pin(Manage::open(config)).await?.is_empty().await? {
+        let folder = config.data_dir.display();
+        output::say(format_args!(
+            "\nNobody has an account yet. The first administrator:\n  \
+             haetae user create NAME --role admin --data-dir {folder}\n\
+             And something to reserve:\n  \
+             haetae inventory import FILE --data-dir {folder}\n"
+        ));
+    }
+    Ok(())
+}
+
 fn announce_accounts(config: &Config, accounts: &demo::Accounts) {
-    output::line("");
+    output::say("");
     for user in &accounts.users {
         let roles =
             if user.roles.is_empty() { "customer".to_owned() } else { user.roles.join(", ") };
-        output::line(format_args!("  {:<8} password {}   ({roles})", user.username, user.password));
+        output::say(format_args!("  {:<8} password {}   ({roles})", user.username, user.password));
     }
     let file = demo::file(config);
-    output::line(format_args!("\nThe accounts and clients of the demo: {}", file.display()));
+    output::say(format_args!("\nThe accounts and clients of the demo: {}", file.display()));
 }

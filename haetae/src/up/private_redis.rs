@@ -52,7 +52,13 @@ pub(crate) async fn run(config: &Config, shutdown: Shutdown) -> Result<()> {
     let pid = server.id().unwrap_or_default();
     select! {
         ready = wait_until_ready(config) => ready?,
-        status = server.wait() => bail!("redis-server ended with {} at its start", status?),
+        status = server.wait() => bail!(
+            "redis-server ended with {} at its start; {} says why. If it cannot read its own files: they \
+             hold sign-ins only, so move {} away and start again; people sign in anew",
+            status?,
+            config.in_data_dir("logs/redis.log").display(),
+            folder.display(),
+        ),
         () = shutdown.requested() => return end(&mut server).await,
     }
     let line = ReadyLine { listen: None, admin: None, server_pid: Some(pid) };

@@ -1,7 +1,14 @@
 //! Keeping the children running: a task for each starts it, starts it again with growing pauses when it
 //! dies, and ends it. The supervisor hears of all of them and decides.
 
-use std::{collections::BTreeMap, future::Future, process::ExitStatus, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::{self, Future},
+    process::ExitStatus,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
 use haetae_base::{
@@ -36,6 +43,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A role that lived this long starts with the shortest pause again.
 const STABLE: Duration = Duration::from_mins(1);
+/// How often the logs are looked at.
+const LOGS_BOUNDED: Duration = Duration::from_secs(10);
 /// How long a role may take to end, beyond the time that the gateway gives requests.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -44,26 +53,41 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    hang_up: Option<Signal>,
 }
 
 impl Stop {
-    /// Listens to Ctrl-C, SIGTERM and a terminal that closes.
+    /// Listens to Ctrl-C, SIGTERM and a terminal that closes; to the last not under `nohup`.
     pub(crate) fn on_signals() -> Result<Self> {
+        let hang_up = (!outlives_terminal()).then(|| signal(SignalKind::hangup())).transpose()?;
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up,
         })
     }
 
     async fn wished(&mut self) {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => future::pending().await,
+            }
+        };
         select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            _ = hang_up => {}
         }
     }
+}
+
+/// Whether this process was started to ignore the end of its terminal, as `nohup` does. Known on Linux.
+fn outlives_terminal() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1: the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|it| it & 1 == 1)
 }
 
 /// What a child's task tells.
@@ -359,15 +383,18 @@ impl Keeper {
                 return Ok(Run::Died { how, was_ready: false, told: false });
             }
         };
-        select! {
-            status = child.ended() => {
-                let status = status?;
-                let (how, told) = describe(status, child.last_words(), was_ready);
-                Ok(Run::Died { how, was_ready, told })
-            }
-            () = self.end.cancelled() => {
-                self.finish(&mut child).await;
-                Ok(Run::Ended)
+        loop {
+            select! {
+                status = child.ended() => {
+                    let status = status?;
+                    let (how, told) = describe(status, child.last_words(), was_ready);
+                    return Ok(Run::Died { how, was_ready, told });
+                }
+                () = self.end.cancelled() => {
+                    self.finish(&mut child).await;
+                    return Ok(Run::Ended);
+                }
+                () = time::sleep(LOGS_BOUNDED) => child.bound_log(),
             }
         }
     }

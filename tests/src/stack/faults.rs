@@ -75,6 +75,23 @@ impl Stack {
         (status.code(), start.elapsed())
     }
 
+    /// Asks `up` to stop as an impatient person does: Ctrl-C, and once more when it says that it stops.
+    pub async fn stop_at_once(&mut self) {
+        let mut up = self.up.take().expect("it runs");
+        let pid = up.id().to_string();
+        send_signal("INT", &pid);
+        wait::until_true("`up` begins to stop", Duration::from_secs(10), async || {
+            self.log_tail(5).contains("stopping")
+        })
+        .await;
+        send_signal("INT", &pid);
+        wait::until("`up` ends at once", Duration::from_secs(5), async || {
+            up.try_wait().expect("it can be asked")
+        })
+        .await;
+        reaper::drop_group(up.id());
+    }
+
     /// Takes the files of the stopped or killed Redis away: its disk is gone.
     pub fn delete_redis_data(&self) {
         let mut deleted = 0;
