@@ -36,7 +36,7 @@ pub use self::{
     cidr::Cidr,
     duration::{Duration, InvalidDuration},
     listen::ListenAddr,
-    load::{FILE_NAME, Loaded, Override, PREFIX, Sources, process_environment, variable},
+    load::{FILE_NAME, Loaded, Override, PREFIX, Secrets, Sources, process_environment, variable},
     mistake::{Mistake, Mistakes, Origin},
     schema::schema,
     secret_source::{SecretSource, SecretUnavailable},
@@ -127,8 +127,8 @@ impl Config {
 
     /// Where Redis is: `redis.url`, or the private one of `haetae up` in `data_dir`.
     pub fn redis_url(&self) -> SecretString {
-        match self.redis.url.as_ref().and_then(SecretSource::value) {
-            Some(url) => url.clone(),
+        match &self.redis.url {
+            Some(url) => url.value_or_nothing(),
             None => format!("redis+unix://{}", url_path(&self.redis_socket())).into(),
         }
     }
@@ -145,8 +145,8 @@ impl Config {
     }
 
     fn database_url(&self, setting: Option<&SecretSource>, file: &str) -> SecretString {
-        match setting.and_then(SecretSource::value) {
-            Some(url) => url.clone(),
+        match setting {
+            Some(url) => url.value_or_nothing(),
             None => format!("sqlite://{}", url_path(&self.in_data_dir(file))).into(),
         }
     }

@@ -68,9 +68,16 @@ impl SecretSource {
         Self { origin: Origin::Plain, value: Some(value.into()) }
     }
 
-    /// The secret. `None` only before the loader has read the file or the variable.
+    /// The secret. `None` before the loader has read the file or the variable, and where it was told not
+    /// to (`Secrets::Only`).
     pub const fn value(&self) -> Option<&SecretString> {
         self.value.as_ref()
+    }
+
+    /// The secret, or an empty text, which opens nothing, when it was not read. What is set and not read
+    /// must never look like what is not set, which has a default.
+    pub(crate) fn value_or_nothing(&self) -> SecretString {
+        self.value.clone().unwrap_or_default()
     }
 
     /// Reads the file, relative to `base`, or takes the variable from `environment`.
@@ -102,8 +109,8 @@ impl SecretSource {
         setting: &str,
         file: &Path,
     ) -> Result<SecretString, SecretUnavailable> {
-        match source.and_then(Self::value) {
-            Some(value) => Ok(value.clone()),
+        match source {
+            Some(source) => Ok(source.value_or_nothing()),
             None => read(setting, file),
         }
     }

@@ -7,7 +7,7 @@ use haetae_base::{
     shutdown::{Addresses, Ready, Shutdown},
     telemetry::log,
 };
-use haetae_config::{Config, log::Format};
+use haetae_config::{Config, Secrets, log::Format};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -25,8 +25,11 @@ use crate::{
 
 /// Runs `role` until it is told to stop.
 pub(crate) fn run(role: Role, args: RoleArgs, settings: &SettingsArgs) -> Result<()> {
-    let loaded =
-        if args.supervised { settings::load_quietly(settings)? } else { settings::load(settings)? };
+    let loaded = if args.supervised {
+        settings::load_quietly(settings, secrets(role))?
+    } else {
+        settings::load_some(settings, secrets(role))?
+    };
     let config = Arc::new(loaded.config);
     start_log(&config)?;
     raise_open_files();
@@ -55,6 +58,23 @@ pub(crate) fn run(role: Role, args: RoleArgs, settings: &SettingsArgs) -> Result
     };
     drop::<Option<File>>(place);
     outcome
+}
+
+/// What `role` uses. Nothing else is read: who breaks into the gateway finds no master key there.
+const fn secrets(role: Role) -> Secrets {
+    Secrets::Only(match role {
+        Role::Gateway => &[
+            "redis.url",
+            "gateway.browser.client_secret",
+            "gateway.tls.certificate",
+            "gateway.tls.key",
+        ],
+        Role::Auth => {
+            &["redis.url", "database.auth_url", "keys.master_key", "gateway.browser.client_secret"]
+        }
+        Role::Reservation | Role::Worker => &["redis.url", "database.reservation_url"],
+        Role::Redis => &[],
+    })
 }
 
 async fn serve(role: Role, config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Result<()> {

@@ -1,13 +1,19 @@
 //! The configuration of a command: file, environment, flags.
 
-use std::{path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 use anyhow::{Result, bail};
-use haetae_config::{Config, Loaded, Override, Sources, process_environment};
+use haetae_config::{Config, Loaded, Override, Secrets, Sources, process_environment};
 
 use crate::{cli::SettingsArgs, output, up::instance::Instance};
 
-/// Loads the configuration and tells its warnings.
+/// What the commands that look after accounts, clients, sessions and keys use.
+pub(crate) const OF_AUTH: Secrets =
+    Secrets::Only(&["keys.master_key", "database.auth_url", "redis.url"]);
+/// What the commands that look after inventory use.
+pub(crate) const OF_RESERVATION: Secrets = Secrets::Only(&["database.reservation_url"]);
+
+/// Loads the configuration with all its secrets and tells its warnings.
 pub(crate) fn load(args: &SettingsArgs) -> Result<Loaded> {
     load_with(args, Vec::new())
 }
@@ -15,28 +21,33 @@ pub(crate) fn load(args: &SettingsArgs) -> Result<Loaded> {
 /// The same with other defaults, which a flag implies.
 pub(crate) fn load_with(args: &SettingsArgs, implied: Vec<Override>) -> Result<Loaded> {
     let loaded = Config::load(&Sources { implied, ..sources(args)? })?;
-    for warning in &loaded.warnings {
-        output::note(format_args!("warning: {warning}"));
-    }
+    tell_warnings(&loaded);
     Ok(loaded)
 }
 
-/// Loads the configuration; its warnings have been told already.
-pub(crate) fn load_quietly(args: &SettingsArgs) -> Result<Loaded> {
-    Ok(Config::load(&sources(args)?)?)
+/// Loads the configuration with these secrets and tells its warnings.
+pub(crate) fn load_some(args: &SettingsArgs, secrets: Secrets) -> Result<Loaded> {
+    let loaded = load_quietly(args, secrets)?;
+    tell_warnings(&loaded);
+    Ok(loaded)
 }
 
-/// Loads the configuration for a command that works beside an instance: when one of `haetae up` runs in
-/// the data folder, its public address is taken, which may have a port that was picked.
-pub(crate) fn load_beside(args: &SettingsArgs) -> Result<Arc<Config>> {
-    let Loaded { mut config, public_url_given, .. } = load(args)?;
-    if config.keys.master_key.is_none() && !config.master_key_file().exists() {
-        bail!(
-            "there is no installation in {}; say where it is with --data-dir, or start one with \
-             `haetae up`",
-            config.data_dir.display()
-        );
+/// Loads the configuration with these secrets; its warnings have been told already.
+pub(crate) fn load_quietly(args: &SettingsArgs, secrets: Secrets) -> Result<Loaded> {
+    Ok(Config::load(&Sources { secrets, ..sources(args)? })?)
+}
+
+fn tell_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        output::note(format_args!("warning: {warning}"));
     }
+}
+
+/// Loads the configuration, with these secrets, for a command that works beside an instance: when one of
+/// `haetae up` runs in the data folder, its public address is taken, which may have a port that was picked.
+pub(crate) fn load_beside(args: &SettingsArgs, secrets: Secrets) -> Result<Arc<Config>> {
+    let Loaded { mut config, public_url_given, .. } = load_some(args, secrets)?;
+    refuse_no_installation(&config, secrets)?;
     if !public_url_given
         && let Some(instance) = Instance::read(&config.data_dir)
         && let Ok(public_url) = instance.public_url.parse()
@@ -46,15 +57,41 @@ pub(crate) fn load_beside(args: &SettingsArgs) -> Result<Arc<Config>> {
     Ok(Arc::new(config))
 }
 
+/// A mistyped folder must not become an installation of its own.
+fn refuse_no_installation(config: &Config, secrets: Secrets) -> Result<()> {
+    let (elsewhere, file) = if secrets == OF_RESERVATION {
+        (config.database.reservation_url.is_some(), config.in_data_dir("reservation.db"))
+    } else {
+        (config.keys.master_key.is_some(), config.master_key_file())
+    };
+    if elsewhere {
+        return Ok(());
+    }
+    match file.symlink_metadata() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+            "not permitted to look into {}; run this as the user who owns it",
+            config.data_dir.display()
+        ),
+        Err(_) => bail!(
+            "there is no installation in {}; say where it is with --data-dir, or start one with \
+             `haetae up`",
+            config.data_dir.display()
+        ),
+    }
+}
+
 /// The flags as settings.
 pub(crate) fn overrides(args: &SettingsArgs) -> Result<Vec<Override>> {
     let mut overrides = Vec::new();
-    let text = |path: &Path| path.to_string_lossy().into_owned();
     if let Some(data_dir) = &args.data_dir {
+        let Some(text) = data_dir.to_str() else {
+            bail!("--data-dir {}: the name must be UTF-8 text", data_dir.display());
+        };
         overrides.push(Override {
             flag: "--data-dir".to_owned(),
             key: "data_dir".to_owned(),
-            text: text(data_dir),
+            text: text.to_owned(),
         });
     }
     for setting in &args.set {
@@ -77,5 +114,6 @@ fn sources(args: &SettingsArgs) -> Result<Sources> {
         environment: process_environment(),
         overrides: overrides(args)?,
         implied: Vec::new(),
+        secrets: Secrets::All,
     })
 }

@@ -166,6 +166,53 @@ async fn says_what_to_do_when_it_cannot_start() {
     assert!(error.lines().count() <= 6, "{error}");
 }
 
+/// One configuration for all roles, and each is given only the secrets that it uses.
+#[tokio::test]
+async fn a_role_needs_no_secret_of_another() {
+    let folder = with_config(
+        "[redis]\nurl = { env = \"REDIS_URL\" }\n\
+         [keys]\nmaster_key = { env = \"MASTER_KEY\" }\n\
+         [gateway.browser]\nclient_secret = { env = \"GATEWAY_SECRET\" }\n\
+         [database]\nauth_url = { env = \"AUTH_URL\" }\nreservation_url = { env = \"RESERVATION_URL\" }\n",
+    );
+    let secrets = [
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
+        ("GATEWAY_SECRET", "a secret of the gateway's"),
+        ("AUTH_URL", "sqlite:auth.db"),
+        ("RESERVATION_URL", "sqlite:reservation.db"),
+    ];
+    for (role, uses) in [
+        ("gateway", &["REDIS_URL", "GATEWAY_SECRET"][..]),
+        ("auth", &["REDIS_URL", "MASTER_KEY", "GATEWAY_SECRET", "AUTH_URL"]),
+        ("reservation", &["REDIS_URL", "RESERVATION_URL"]),
+        ("worker", &["REDIS_URL", "RESERVATION_URL"]),
+    ] {
+        let start = async |left_out: Option<&str>| {
+            let environment: Vec<(&str, &str)> = secrets
+                .iter()
+                .filter(|(name, _)| uses.contains(name) && Some(*name) != left_out)
+                .chain(&FREE_PORTS)
+                .copied()
+                .collect();
+            run_in(folder.path(), &[role, "--config", "haetae.toml"], &environment).await.refused()
+        };
+        // It comes as far as the Redis that is not there.
+        let error = start(None).await;
+        assert!(error.contains("Redis does not answer at 127.0.0.1:1"), "{role}: {error}");
+        for name in uses {
+            let error = start(Some(name)).await;
+            assert!(error.contains(name) && error.contains("is not set"), "{role}: {error}");
+        }
+    }
+    // Whoever checks the configuration checks all of it.
+    let error =
+        run_in(folder.path(), &["config", "check", "--config", "haetae.toml"], &[]).await.refused();
+    for (name, _) in secrets {
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
 /// `up` without example data says what to do first.
 #[tokio::test]
 async fn a_new_installation_says_what_is_next() {

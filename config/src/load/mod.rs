@@ -45,6 +45,28 @@ pub struct Sources {
     pub overrides: Vec<Override>,
     /// Other defaults that a flag chooses: every other layer stands over them.
     pub implied: Vec<Override>,
+    /// Which secrets are read.
+    pub secrets: Secrets,
+}
+
+/// Which secrets and key files are read. All processes take the same configuration, and none has to hold,
+/// or even to reach, what only another one needs: the gateway no master key, the authserver no TLS key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// All that are set: whoever checks a configuration, or runs every role.
+    #[default]
+    All,
+    /// Those of these keys.
+    Only(&'static [&'static str]),
+}
+
+impl Secrets {
+    fn includes(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(keys) => keys.contains(&key),
+        }
+    }
 }
 
 /// A setting that a flag of the command line makes.
@@ -220,7 +242,7 @@ fn complete(config: &mut Config, tree: &Node, sources: &Sources, mistakes: &mut 
         ("database.reservation_url", config.database.reservation_url.as_mut()),
     ];
     for (key, secret) in secrets {
-        let Some(secret) = secret else { continue };
+        let Some(secret) = secret.filter(|_| sources.secrets.includes(key)) else { continue };
         let origin = tree.origin(&steps(key));
         if let Err(error) = secret.resolve(key, &origin.folder(), &environment) {
             mistakes.push(Mistake { origin, key: key.to_owned(), reason: error.to_string() });
@@ -231,6 +253,9 @@ fn complete(config: &mut Config, tree: &Node, sources: &Sources, mistakes: &mut 
             let key = format!("gateway.tls.{key}");
             let origin = tree.origin(&steps(&key));
             *path = absolute(&origin.folder().join(&*path));
+            if !sources.secrets.includes(&key) {
+                continue;
+            }
             if let Err(error) = fs::File::open(&*path) {
                 let reason = format!("cannot read {}: {error}", path.display());
                 mistakes.push(Mistake { origin, key, reason });

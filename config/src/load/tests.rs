@@ -203,7 +203,7 @@ fn each_layer_lies_over_the_one_before() {
             key: "gateway.listen".to_owned(),
             text: "127.0.0.1:1003".to_owned(),
         }],
-        implied: Vec::new(),
+        ..Sources::default()
     };
     let loaded = Config::load(&sources).expect("good");
     assert_eq!(loaded.file, Some(file));
@@ -585,4 +585,31 @@ fn what_a_flag_implies_is_a_default_like_any_other() {
     let loaded = Config::load(&sources).expect("good");
     assert!(loaded.public_url_given);
     assert_eq!(loaded.config.public_origin(), "https://haetae.example");
+}
+
+#[test]
+fn a_role_reads_the_secrets_that_it_uses_and_no_others() {
+    let folder = Folder::new("some-secrets");
+    let file = folder.file(
+        "[keys]\nmaster_key = { file = \"nowhere\" }\n[database]\nauth_url = { env = \"NOT_SET\" }\n\
+         [redis]\nurl = { env = \"REDIS\" }\n[gateway.tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"\n",
+    );
+    let sources = Sources {
+        file: Some(file),
+        environment: environment(&[("REDIS", "redis://127.0.0.1")]),
+        secrets: Secrets::Only(&["redis.url"]),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).expect("it has what it uses").config;
+    assert_eq!(config.redis_url().expose_secret(), "redis://127.0.0.1");
+    // What is set and was not read is not mistaken for what is not set.
+    assert_eq!(config.auth_database_url().expose_secret(), "");
+    assert_eq!(config.master_key().expect("empty").expose_secret(), "");
+    let mistakes = Config::load(&Sources { secrets: Secrets::All, ..sources }).expect_err("bad");
+    let mut keys: Vec<&str> = mistakes.as_slice().iter().map(|it| it.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        ["database.auth_url", "gateway.tls.certificate", "gateway.tls.key", "keys.master_key"]
+    );
 }

@@ -40,7 +40,7 @@ pub(crate) struct AuditArgs {
 
 /// Runs the command.
 pub(crate) async fn run(args: AuditArgs, settings: &SettingsArgs) -> Result<()> {
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_AUTH)?;
     let manage = Manage::open(&config).await?;
     let query = AuditQuery {
         subject: args.subject,

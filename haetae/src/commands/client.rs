@@ -90,7 +90,7 @@ pub(crate) struct ImportArgs {
 
 /// Runs the command.
 pub(crate) async fn run(command: ClientCommand, settings: &SettingsArgs) -> Result<()> {
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_AUTH)?;
     match command {
         ClientCommand::Create(args) => {
             let metadata = metadata(&args);

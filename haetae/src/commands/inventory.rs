@@ -85,7 +85,7 @@ pub(crate) async fn run(command: InventoryCommand, settings: &SettingsArgs) -> R
     let InventoryCommand::Import(args) = command;
     let format = args.format()?;
     let (reader, size) = open(&args).await?;
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_RESERVATION)?;
     let sql = connect(&config).await?;
     let bar = bar(size);
     let clock = SystemClock;

@@ -39,7 +39,7 @@ pub(crate) struct RotateArgs {
 
 /// Runs the command.
 pub(crate) async fn run(command: KeysCommand, settings: &SettingsArgs) -> Result<()> {
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_AUTH)?;
     let manage = Manage::open(&config).await?;
     match command {
         KeysCommand::List(output) => list(&manage.keys().await?, output),

@@ -1,13 +1,14 @@
 //! `haetae migrate`: the SQL migrations of both services.
 
 use anyhow::Result;
-use haetae_config::Config;
+use haetae_config::{Config, Secrets};
 
 use crate::{cli::SettingsArgs, commands, output, settings};
 
 /// Runs the command.
 pub(crate) fn run(args: &SettingsArgs) -> Result<()> {
-    let config = settings::load(args)?.config;
+    let secrets = Secrets::Only(&["database.auth_url", "database.reservation_url"]);
+    let config = settings::load_some(args, secrets)?.config;
     commands::block_on(apply(&config))?;
     output::line("the databases are up to date");
     Ok(())

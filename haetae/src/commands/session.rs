@@ -39,7 +39,7 @@ pub(crate) struct RevokeArgs {
 
 /// Runs the command.
 pub(crate) async fn run(command: SessionCommand, settings: &SettingsArgs) -> Result<()> {
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_AUTH)?;
     let manage = Manage::open(&config).await?;
     match command {
         SessionCommand::List(args) => list(&manage, args).await,

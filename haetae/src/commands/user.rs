@@ -113,7 +113,7 @@ impl PasswordArgs {
 
 /// Runs the command.
 pub(crate) async fn run(command: UserCommand, settings: &SettingsArgs) -> Result<()> {
-    let config = settings::load_beside(settings)?;
+    let config = settings::load_beside(settings, settings::OF_AUTH)?;
     match command {
         UserCommand::Create(args) => {
             let (password, made) = args.password.get(&config)?;
