@@ -1,6 +1,15 @@
 // What is nicer with a script; nothing needs it.
 "use strict";
 
+// Instants, in the person's own time zone, and which that is.
+const moment = new Intl.DateTimeFormat(document.documentElement.lang, {
+  year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
+});
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (!Number.isNaN(at.getTime())) time.textContent = moment.format(at);
+}
+
 // A switch that shows the password, beside each form that has one.
 for (const form of document.querySelectorAll("form[data-show-password]")) {
   const passwords = form.querySelectorAll('input[type="password"]');

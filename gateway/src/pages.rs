@@ -184,8 +184,12 @@ fn page(
     let (to, link) = (escape(onward.to), onward.text);
     let text = text
         .map_or_else(String::new, |text| format!("<p class=\"lead\" role=\"alert\">{text}</p>"));
+    let reference = match language {
+        Language::English => "Reference",
+        Language::Korean => "문의 번호",
+    };
     let id = request_id.map_or_else(String::new, |id| {
-        format!("<p class=\"aside\"><code>{}</code></p>", escape(id))
+        format!("<p class=\"aside fine\">{reference}: <code>{}</code></p>", escape(id))
     });
     let html = format!(
         "<!doctype html><html lang=\"{tag}\"><head><meta charset=\"utf-8\">\

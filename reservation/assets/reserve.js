@@ -75,6 +75,9 @@ async function refresh(live) {
     if (field) field.value = value;
   }
   if (focused) document.getElementById(focused)?.focus();
+  // Said aloud from an element that stays: one that comes with the news is not listened to.
+  document.getElementById("said").textContent = [...fresh.querySelectorAll("#state, #state + .lead")]
+    .map((part) => part.textContent).join(". ");
   enhance(fresh);
   return fresh;
 }

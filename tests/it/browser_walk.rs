@@ -18,6 +18,7 @@ struct Words {
     confirmed: &'static str,
     cancelled: &'static str,
     failed: &'static str,
+    declined: &'static str,
     rejected: &'static str,
     signed_out: &'static str,
 }
@@ -28,6 +29,7 @@ const ENGLISH: Words = Words {
     confirmed: "Confirmed",
     cancelled: "Cancelled",
     failed: "Payment failed",
+    declined: "card declined",
     rejected: "Not available",
     signed_out: "Sign in",
 };
@@ -38,6 +40,7 @@ const KOREAN: Words = Words {
     confirmed: "확정",
     cancelled: "취소됨",
     failed: "결제 실패",
+    declined: "카드사에서 승인하지 않았습니다",
     rejected: "예약 불가",
     signed_out: "로그인",
 };
@@ -73,7 +76,7 @@ impl Walk<'_> {
         assert_eq!(self.browser.language().await, self.words.language, "{name}: {at}");
         let checks = self.browser.script(
             "return {
-               headings: document.querySelectorAll('h1').length,
+               headings: document.querySelectorAll('h1:not([role])').length,
                title: document.title,
                unlabelled: [...document.querySelectorAll('input:not([type=hidden]), select, textarea')]
                  .filter(field => field.offsetParent !== null && field.getAttribute('aria-hidden') !== 'true' && !(field.labels && field.labels.length) && !field.getAttribute('aria-label') && !field.getAttribute('aria-labelledby'))
@@ -259,10 +262,16 @@ async fn walk(words: &Words, name: &str, (width, height): (u32, u32)) {
         true,
         "it moved by itself"
     );
+    let said = walk.browser.script("return document.getElementById('said').textContent").await;
+    assert!(
+        said.as_str().unwrap().starts_with(words.confirmed),
+        "a screen reader hears it: {said}"
+    );
     walk.page("reservation-paid").await;
     walk.reserve(&item, "tok_declined").await;
     walk.await_status("failed").await;
     walk.browser.await_text(&[words.failed]).await;
+    walk.browser.await_text(&[words.declined]).await;
     walk.page("reservation-failed").await;
 
     // Somebody else was faster.
@@ -299,6 +308,10 @@ async fn walk(words: &Words, name: &str, (width, height): (u32, u32)) {
     walk.browser.fill("username", "demo").await;
     walk.browser.click("main button[type=submit]").await;
     walk.page("register-wrong").await;
+    for nothing in ["/admin", "/device", "/account/nothing", "/reservations/nothing"] {
+        walk.open(nothing).await;
+        walk.page(&format!("nothing{}", nothing.replace('/', "-"))).await;
+    }
     walk.open("/no/such/page").await;
     walk.browser.screenshot("99-no-such-page").await;
     // The other language is one click away and stays.

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
+use haetae_base::clock::Timestamp;
 use haetae_session::sso::SsoSession;
 
 use super::{NOTICE, device, person};
@@ -36,9 +37,17 @@ struct Session {
     sid: String,
     device: String,
     this: bool,
-    since: String,
-    seen: String,
+    since: Dated,
+    seen: Dated,
     address: Option<String>,
+}
+
+/// A text with an instant in it, which a script may show in the person's own time zone.
+struct Dated {
+    before: String,
+    at: String,
+    text: String,
+    after: String,
 }
 
 struct Application {
@@ -111,8 +120,19 @@ fn dated(page: &Page, key: &str, date: &str) -> String {
     page.with(key, &[("date", Argument::Text(date))])
 }
 
+fn instant(page: &Page, key: &str, at: Timestamp) -> Dated {
+    // A character that no text holds marks the place.
+    let sentence = dated(page, key, "\0");
+    let (before, after) = sentence.split_once('\0').unwrap_or((&sentence, ""));
+    Dated {
+        before: before.to_owned(),
+        at: at.to_rfc3339(),
+        text: page.language.moment(at),
+        after: after.to_owned(),
+    }
+}
+
 fn describe(page: &Page, session: &SsoSession, this: bool) -> Session {
-    let language = page.language;
     let address = session.address.as_deref().map(|address| {
         page.with("account-session-address", &[("address", Argument::Text(address))])
     });
@@ -124,8 +144,8 @@ fn describe(page: &Page, session: &SsoSession, this: bool) -> Session {
             .and_then(device::name)
             .unwrap_or_else(|| page.t("account-session-unknown")),
         this,
-        since: dated(page, "account-session-since", &language.moment(session.created_at)),
-        seen: dated(page, "account-session-seen", &language.moment(session.last_seen_at)),
+        since: instant(page, "account-session-since", session.created_at),
+        seen: instant(page, "account-session-seen", session.last_seen_at),
         address,
     }
 }

@@ -25,7 +25,7 @@ async fn enrol(house: &House, browser: &mut Browser) -> Authenticator {
 
 /// The authenticator whose key is on the page.
 fn shown(page: &Got) -> Authenticator {
-    let key = page.after(r#"id="key" aria-labelledby="key-label">"#);
+    let key = page.after(r#"id="key">"#);
     let key = key.split('<').next().expect("a key").replace(' ', "");
     let secret = totp_rs::Secret::try_from_base32(key).expect("base32");
     Authenticator::new(&secret, "Haetae", "minjun").expect("valid")

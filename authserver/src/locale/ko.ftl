@@ -44,7 +44,7 @@ wait-seconds = { $count }초
 wait-minutes = { $count }분
 
 mfa-title = 2단계 인증
-mfa-lead = 인증 앱을 열고 해태에 표시된 코드를 입력하세요.
+mfa-lead = 인증 앱을 열고 해태(Haetae) 항목의 코드를 입력하세요.
 mfa-hint = 코드는 30초마다 바뀌며 한 번만 쓸 수 있습니다.
 mfa-submit = 계속
 mfa-failed = 코드가 올바르지 않거나 이미 사용되었습니다. 다음 코드를 기다렸다가 다시 입력해 주세요.

@@ -135,17 +135,17 @@ pub(crate) fn error(mut visit: Visit, fault: &Fault) -> Response {
         }
         Fault::NotFound => (page.t("error-not-found-title"), vec![page.t("error-not-found-text")]),
         Fault::Internal => (page.t("error-internal-title"), vec![page.t("error-internal-text")]),
-        Fault::InvalidRequest { description, .. } => (
-            page.t("error-invalid-request-title"),
-            vec![description.clone(), page.t("error-what-now")],
-        ),
+        Fault::InvalidRequest { .. } => {
+            (page.t("error-invalid-request-title"), vec![page.t("error-what-now")])
+        }
         Fault::RegistrationClosed => {
             (page.t("register-closed-title"), vec![page.t("register-closed-text")])
         }
     };
     let mut details = Vec::new();
-    if let Fault::InvalidRequest { code, .. } = fault {
-        details.push((page.t("error-code"), code.clone()));
+    // For the application's developer, in the small print: the person can do nothing about it.
+    if let Fault::InvalidRequest { code, description } = fault {
+        details.push((page.t("error-code"), format!("{code}: {description}")));
     }
     details.push((page.t("error-reference"), visit.context.request_id().to_owned()));
     let action = match fault {

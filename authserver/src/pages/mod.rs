@@ -30,7 +30,17 @@ use crate::state::AppState;
 
 /// `/consent`, the files under `/static/`, and the page for what is not there.
 pub(crate) fn router() -> Router<AppState> {
-    let nothing = ["/login/{*rest}", "/mfa/{*rest}", "/register/{*rest}", "/account/{*rest}"];
+    let nothing = [
+        "/login/{*rest}",
+        "/mfa/{*rest}",
+        "/register/{*rest}",
+        "/consent/{*rest}",
+        "/account/{*rest}",
+        "/device",
+        "/device/{*rest}",
+        "/admin",
+        "/admin/{*rest}",
+    ];
     nothing.into_iter().fold(assets::router().merge(consent::router()), |router, path| {
         router.route(path, get(not_found))
     })

@@ -41,6 +41,7 @@ struct Message {
     page: Page,
     title: String,
     text: String,
+    reference: Option<String>,
 }
 
 impl Instead {
@@ -58,7 +59,8 @@ impl Instead {
         let page = visit.page();
         let title = page.t(&format!("{key}-title"));
         let text = page.t(&format!("{key}-text"));
-        let mut response = visit.respond(status, &Message { page, title, text });
+        let message = Message { page, title, text, reference: visit.request_id() };
+        let mut response = visit.respond(status, &message);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let soon = http::HeaderValue::from_static("2");
             response.headers_mut().insert(http::header::RETRY_AFTER, soon);

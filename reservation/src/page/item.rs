@@ -54,11 +54,13 @@ pub(super) struct Filled {
     pub(super) quantity: String,
     pub(super) pay: String,
     pub(super) note: String,
+    /// The name of the field that has to be mended; empty: none.
+    pub(super) wrong: &'static str,
 }
 
 impl Default for Filled {
     fn default() -> Self {
-        Self { quantity: "1".to_owned(), pay: String::new(), note: String::new() }
+        Self { quantity: "1".to_owned(), pay: String::new(), note: String::new(), wrong: "" }
     }
 }
 

@@ -86,6 +86,12 @@ impl Language {
         TEXTS.lookup_with_args(self.identifier(), key, &arguments)
     }
 
+    /// Why a payment was refused. The provider says it in English; what is known is said in the language.
+    pub(super) fn refusal(self, reason: &str) -> String {
+        let key = format!("refused-{}", reason.to_ascii_lowercase().replace(' ', "-"));
+        TEXTS.try_lookup(self.identifier(), &key).unwrap_or_else(|| reason.to_owned())
+    }
+
     /// An instant as the language writes it. In UTC: the page does not know where the person is; the
     /// script, where there is one, does.
     pub(super) fn moment(self, at: Timestamp) -> String {
@@ -178,6 +184,19 @@ mod tests {
         assert_eq!(Language::Korean.text("menu-sign-in"), "로그인");
         let count = [("count", Argument::Number(3))];
         assert_eq!(Language::Korean.text_with("left", &count), "3개 남음");
+    }
+
+    #[test]
+    fn a_refusal_is_said_in_the_language_where_it_is_known() {
+        assert_eq!(Language::Korean.refusal("card declined"), "카드사에서 승인하지 않았습니다");
+        assert_eq!(Language::English.refusal("card declined"), "card declined");
+        assert_eq!(Language::Korean.refusal("Do not honor"), "Do not honor");
+        // Whatever the simulator says is known.
+        let simulator = include_str!("../payment/simulator.rs");
+        for reason in ["card declined", "unknown card", "the card was blocked meanwhile"] {
+            assert!(simulator.contains(&format!("\"{reason}\"")), "{reason}");
+            assert_ne!(Language::Korean.refusal(reason), reason);
+        }
     }
 
     #[test]

@@ -81,7 +81,8 @@ fn explain(visit: &Visit, refusal: &Refusal) -> String {
             &[("wanted", Argument::Number(*wanted)), ("available", Argument::Number(*available))],
         ),
         Refusal::PaymentRefused { reason } => {
-            visit.language().text_with("refusal-payment", &[("reason", Argument::Text(reason))])
+            let reason = visit.language().refusal(reason);
+            visit.language().text_with("refusal-payment", &[("reason", Argument::Text(&reason))])
         }
     }
 }

@@ -58,7 +58,13 @@ pub(super) async fn reserve(
                     }
                     None => visit.language().text(key),
                 };
-                let filled = Filled { quantity: form.quantity, pay: form.pay, note: form.note };
+                let wrong = match key {
+                    "problem-quantity" => "quantity",
+                    "problem-note" => "note",
+                    _ => "",
+                };
+                let (quantity, pay, note) = (form.quantity, form.pay, form.note);
+                let filled = Filled { quantity, pay, note, wrong };
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 item::respond(&state, &visit, item, filled, Some(text), status).await
             }

@@ -20,7 +20,7 @@ use super::{
     locale::{self, Argument, Language},
 };
 use crate::{
-    domain::{payment::PaymentState, reservation::Status},
+    domain::{money::Money, payment::PaymentState, reservation::Status},
     http::{ApiState, Caller, scope},
 };
 
@@ -89,6 +89,12 @@ impl Visit {
 
     pub(super) const fn language(&self) -> Language {
         self.language
+    }
+
+    /// The id under which the logs know this request, when something before us gave it one.
+    pub(super) fn request_id(&self) -> Option<String> {
+        let id = self.headers.get("x-request-id")?.to_str().ok()?;
+        Some(id.to_owned()).filter(|id| (1..=128).contains(&id.len()))
     }
 
     /// Who comes, or the way to the login and back.
@@ -244,6 +250,11 @@ impl Page {
 
     pub(super) fn payment(&self, state: &PaymentState) -> String {
         self.t(&format!("payment-{}", state.as_str()))
+    }
+
+    /// An amount as a price: nothing is free.
+    pub(super) fn price(&self, amount: &Money) -> String {
+        if amount.minor() == 0 { self.t("free") } else { amount.to_string() }
     }
 
     pub(super) fn moment(&self, at: &Timestamp) -> String {

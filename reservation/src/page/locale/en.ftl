@@ -99,6 +99,9 @@ about-cancelled = Everything is undone.
 about-attention = A step keeps failing. Somebody will look at it; nothing is lost.
 refusal-stock = You asked for { $wanted }, and there were { $available } left.
 refusal-payment = The payment was refused: { $reason }. Nothing was taken from your card.
+refused-card-declined = card declined
+refused-unknown-card = unknown card
+refused-the-card-was-blocked-meanwhile = the card was blocked meanwhile
 payment-started = on its way
 payment-declined = declined
 payment-authorized = authorized
@@ -107,6 +110,7 @@ payment-captured = paid
 payment-voided = released
 payment-refunded = refunded
 
+reference = Reference
 not-found-title = Nothing here
 not-found-text = This page does not exist, or it is not yours.
 foreign-title = Sent from elsewhere
