@@ -1,14 +1,5 @@
-// What is nicer with a script; nothing needs it.
+// What is nicer with a script here, beside what house.js does on every page; nothing needs it.
 "use strict";
-
-// Instants, in the person's own time zone, and which that is.
-const moment = new Intl.DateTimeFormat(document.documentElement.lang, {
-  year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
-});
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const at = new Date(time.dateTime);
-  if (!Number.isNaN(at.getTime())) time.textContent = moment.format(at);
-}
 
 // A switch that shows the password, beside each form that has one.
 for (const form of document.querySelectorAll("form[data-show-password]")) {
@@ -27,24 +18,6 @@ for (const form of document.querySelectorAll("form[data-show-password]")) {
   box.addEventListener("change", () => show(box.checked));
   // A browser offers to keep a password only from a field that hides it.
   form.addEventListener("submit", () => show(false));
-}
-
-// A form is sent once, however often its button is pressed.
-for (const form of document.querySelectorAll("form[method=post]")) {
-  let sent = false;
-  form.addEventListener("submit", (event) => {
-    if (sent) {
-      event.preventDefault();
-      return;
-    }
-    sent = true;
-    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
-  });
-  // Back from the next page, out of the browser's cache: it may be sent again.
-  addEventListener("pageshow", () => {
-    sent = false;
-    for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
-  });
 }
 
 // A one-time code is sent as soon as it is complete.

@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use crate::secret::SecretHash;
 
 /// The look of the house: what every service serves beside its own files.
-const HOUSE: [(&str, &str); 3] = [
+const HOUSE: [(&str, &str); 4] = [
     ("house.css", include_str!("../look/house.css")),
+    ("house.js", include_str!("../look/house.js")),
     ("mark.svg", include_str!("../look/mark.svg")),
     ("roofs.svg", include_str!("../look/roofs.svg")),
 ];

@@ -1,5 +1,6 @@
 //! The seams that every Haetae service needs and nothing else: time, randomness, typed ids, secrets,
-//! `problem+json`, telemetry, shutdown, connecting to Redis and SQL, and the look of the pages.
+//! `problem+json`, telemetry, shutdown, connecting to Redis and SQL, and the look and language of
+//! the pages.
 //!
 //! Nothing here knows a token, a session or a reservation.
 
@@ -8,6 +9,7 @@ pub mod asset;
 pub mod clock;
 pub mod entropy;
 pub mod id;
+pub mod language;
 pub mod problem;
 pub mod redis;
 pub mod secret;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use haetae_base::asset::Assets;
+use haetae_base::{asset::Assets, language};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::clean::cookies;
@@ -18,25 +18,12 @@ pub(crate) enum Language {
 impl Language {
     /// The language that was chosen on a page before, or that the browser asks for.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        if let Ok(Some(chosen)) = cookies::single(headers, "haetae-lang") {
-            return if chosen == "ko" { Self::Korean } else { Self::English };
-        }
-        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let mut tags: Vec<(f32, &str)> = accepted
-            .unwrap_or_default()
-            .split(',')
-            .filter_map(|tag| {
-                let (tag, weight) = tag.split_once(";q=").unwrap_or((tag, "1"));
-                Some((weight.trim().parse().ok()?, tag.trim()))
-            })
-            .collect();
-        tags.sort_by(|left, right| right.0.total_cmp(&left.0));
-        let known = tags.iter().find_map(|(weight, tag)| match tag.get(..2) {
-            Some(tag) if *weight > 0.0 && tag.eq_ignore_ascii_case("ko") => Some(Self::Korean),
-            Some(tag) if *weight > 0.0 && tag.eq_ignore_ascii_case("en") => Some(Self::English),
-            _ => None,
-        });
-        known.unwrap_or(Self::English)
+        let chosen = cookies::single(headers, language::COOKIE).ok().flatten();
+        let tags = [Self::Korean.tag(), Self::English.tag()];
+        let tag = chosen
+            .and_then(|chosen| language::of_tag(chosen, &tags))
+            .or_else(|| language::preferred(headers, &tags));
+        if tag == Some(Self::Korean.tag()) { Self::Korean } else { Self::English }
     }
 
     const fn tag(self) -> &'static str {
@@ -259,6 +246,7 @@ mod tests {
         assert_eq!(language("accept-language", "ko-KR,ko;q=0.9,en;q=0.8"), Language::Korean);
         assert_eq!(language("accept-language", "fr, en;q=0.5, ko;q=0.7"), Language::Korean);
         assert_eq!(language("accept-language", "de, ko;q=0"), Language::English);
+        assert_eq!(language("accept-language", "kok, en;q=0.5"), Language::English);
         assert_eq!(language("cookie", "haetae-lang=ko"), Language::Korean);
         assert_eq!(Language::of(&HeaderMap::new()), Language::English);
     }

@@ -1,17 +1,5 @@
-// What is nicer with a script; nothing needs it.
+// What is nicer with a script here, after what house.js does on every page; nothing needs it.
 "use strict";
-
-// Instants, in the person's own time zone, and which that is.
-function localise(root) {
-  const lang = document.documentElement.lang;
-  const format = new Intl.DateTimeFormat(lang, {
-    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
-  });
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    const at = new Date(time.dateTime);
-    if (!Number.isNaN(at.getTime())) time.textContent = format.format(at);
-  }
-}
 
 // How long a hold still lasts.
 let ticking = 0;
@@ -29,32 +17,6 @@ function countDown(root) {
   };
   tick();
   ticking = setInterval(tick, 1000);
-}
-
-// A form is sent once, however often its button is pressed.
-function sendOnce(root) {
-  for (const form of root.querySelectorAll("form[data-once]")) {
-    let sent = false;
-    form.addEventListener("submit", (event) => {
-      if (sent) {
-        event.preventDefault();
-        return;
-      }
-      sent = true;
-      for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
-    });
-    // Back from the next page, out of the browser's cache: it may be sent again.
-    addEventListener("pageshow", () => {
-      sent = false;
-      for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
-    });
-  }
-}
-
-function enhance(root) {
-  localise(root);
-  countDown(root);
-  sendOnce(root);
 }
 
 // A reservation, followed live: each event fetches the part of the page that it changed.
@@ -78,7 +40,8 @@ async function refresh(live) {
   // Said aloud from an element that stays: one that comes with the news is not listened to.
   document.getElementById("said").textContent = [...fresh.querySelectorAll("#state, #state + .lead")]
     .map((part) => part.textContent).join(". ");
-  enhance(fresh);
+  house.enhance(fresh);
+  countDown(fresh);
   return fresh;
 }
 
@@ -98,5 +61,5 @@ function follow() {
   });
 }
 
-enhance(document);
+countDown(document);
 follow();

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use fluent_templates::{LanguageIdentifier, Loader, fluent_bundle::FluentValue, langid};
-use haetae_base::clock::Timestamp;
-use http::{HeaderMap, header};
+use haetae_base::{clock::Timestamp, language};
+use http::HeaderMap;
 use time::OffsetDateTime;
 
 fluent_templates::static_loader! {
@@ -20,8 +20,8 @@ fluent_templates::static_loader! {
 static KOREAN: LanguageIdentifier = langid!("ko");
 static ENGLISH: LanguageIdentifier = langid!("en");
 
-/// The cookie that remembers the language of choice.
-pub(crate) const COOKIE: &str = "haetae-lang";
+/// The tags of [`Language::ALL`].
+const TAGS: [&str; 2] = [Language::Korean.tag(), Language::English.tag()];
 
 /// A language that the pages are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +56,11 @@ impl Language {
 
     /// The language of a BCP 47 tag (`ko-KR`, `en`), if it is one of ours.
     pub(crate) fn of_tag(tag: &str) -> Option<Self> {
-        let primary = tag.trim().split(['-', '_']).next()?;
-        Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(primary))
+        Self::tagged(language::of_tag(tag, &TAGS)?)
+    }
+
+    fn tagged(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.tag() == tag)
     }
 
     /// The language of a page. What the person chose on this page (`chosen`) goes before what the
@@ -73,7 +76,7 @@ impl Language {
             .and_then(Self::of_tag)
             .or_else(|| ui_locales?.split_ascii_whitespace().find_map(Self::of_tag))
             .or_else(|| remembered.and_then(Self::of_tag))
-            .or_else(|| preferred(headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?))
+            .or_else(|| Self::tagged(language::preferred(headers, &TAGS)?))
             .unwrap_or_default()
     }
 
@@ -155,36 +158,6 @@ impl<'a> Argument<'a> {
             Self::Number(number) => number.into(),
         }
     }
-}
-
-/// The language of ours that the browser likes best (RFC 9110 12.5.4). The first of equals wins.
-fn preferred(accept_language: &str) -> Option<Language> {
-    let mut best: Option<(u16, Language)> = None;
-    for range in accept_language.split(',').take(32) {
-        let mut parts = range.split(';');
-        let language = parts.next().and_then(Language::of_tag);
-        let quality =
-            parts.next().map_or(Some(1000), |q| thousandths(q.trim().strip_prefix("q=")?));
-        if let (Some(language), Some(quality)) = (language, quality)
-            && quality > 0
-            && best.is_none_or(|(so_far, _)| quality > so_far)
-        {
-            best = Some((quality, language));
-        }
-    }
-    best.map(|(_, language)| language)
-}
-
-/// A quality value of at most three decimals, in thousandths.
-fn thousandths(text: &str) -> Option<u16> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let whole: u16 = whole.parse().ok()?;
-    if decimals.len() > 3 || whole > 1 {
-        return None;
-    }
-    let fraction: u16 = format!("{decimals:0<3}").parse().ok()?;
-    let quality = whole * 1000 + fraction;
-    (quality <= 1000).then_some(quality)
 }
 
 #[cfg(test)]

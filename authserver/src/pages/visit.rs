@@ -10,6 +10,7 @@ use axum_extra::extract::{
     CookieJar,
     cookie::{Cookie, SameSite},
 };
+use haetae_base::language;
 use url::Url;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     context::RequestContext,
     cookies::{Cookies, Name},
-    locale::{self, Argument, Language},
+    locale::{Argument, Language},
     oidc::params::Params,
     state::AppState,
 };
@@ -102,7 +103,7 @@ impl Visit {
         Language::negotiate(
             self.parameter("lang").as_deref(),
             Some(asked.as_str()),
-            self.jar.get(locale::COOKIE).map(Cookie::value),
+            self.jar.get(language::COOKIE).map(Cookie::value),
             &self.headers,
         )
     }
@@ -112,7 +113,7 @@ impl Visit {
     pub(crate) fn page(&mut self, ui_locales: &[String], forms: FormAction) -> Page {
         let language = self.language(ui_locales);
         if self.parameter("lang").as_deref().and_then(Language::of_tag).is_some() {
-            let cookie = Cookie::build((locale::COOKIE, language.tag()))
+            let cookie = Cookie::build((language::COOKIE, language.tag()))
                 .path("/")
                 .max_age(time::Duration::days(365))
                 .same_site(SameSite::Lax)

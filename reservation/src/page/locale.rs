@@ -3,8 +3,8 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use fluent_templates::{LanguageIdentifier, Loader, fluent_bundle::FluentValue, langid};
-use haetae_base::clock::Timestamp;
-use http::{HeaderMap, header};
+use haetae_base::{clock::Timestamp, language};
+use http::HeaderMap;
 use time::OffsetDateTime;
 
 fluent_templates::static_loader! {
@@ -20,8 +20,8 @@ fluent_templates::static_loader! {
 static KOREAN: LanguageIdentifier = langid!("ko");
 static ENGLISH: LanguageIdentifier = langid!("en");
 
-/// The cookie that remembers the language of choice, on all pages of Haetae.
-pub(super) const COOKIE: &str = "haetae-lang";
+/// The tags of the languages that there are.
+const TAGS: [&str; 2] = [Language::Korean.tag(), Language::English.tag()];
 
 /// A language that the page is written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,10 +52,11 @@ impl Language {
 
     /// The language of a BCP 47 tag (`ko-KR`, `en`), if it is one of ours.
     pub(super) fn of_tag(tag: &str) -> Option<Self> {
-        let primary = tag.trim().split(['-', '_']).next()?;
-        [Self::Korean, Self::English]
-            .into_iter()
-            .find(|language| language.tag().eq_ignore_ascii_case(primary))
+        Self::tagged(language::of_tag(tag, &TAGS)?)
+    }
+
+    fn tagged(tag: &str) -> Option<Self> {
+        [Self::Korean, Self::English].into_iter().find(|language| language.tag() == tag)
     }
 
     /// The language of a page: what was chosen on it goes before what the cookie remembers, and that
@@ -68,7 +69,7 @@ impl Language {
         chosen
             .and_then(Self::of_tag)
             .or_else(|| remembered.and_then(Self::of_tag))
-            .or_else(|| preferred(headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?))
+            .or_else(|| Self::tagged(language::preferred(headers, &TAGS)?))
             .unwrap_or_default()
     }
 
@@ -137,33 +138,11 @@ impl Argument<'_> {
     }
 }
 
-/// The best of our languages in an `Accept-Language` field (RFC 9110 12.5.4).
-fn preferred(field: &str) -> Option<Language> {
-    let mut best: Option<(u16, Language)> = None;
-    for range in field.split(',') {
-        let mut parts = range.split(';');
-        let Some(language) = parts.next().and_then(Language::of_tag) else { continue };
-        let quality =
-            parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| {
-                q.trim().parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q))
-            });
-        let Some(quality) = quality.filter(|quality| *quality > 0.0) else { continue };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "from 0 to 1000, checked above"
-        )]
-        let quality = (quality * 1000.0) as u16;
-        if best.is_none_or(|(known, _)| quality > known) {
-            best = Some((quality, language));
-        }
-    }
-    best.map(|(_, language)| language)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use http::header;
 
     use super::*;
 

@@ -10,14 +10,14 @@ use axum_extra::extract::{
     CookieJar,
     cookie::{Cookie, SameSite},
 };
-use haetae_base::clock::Timestamp;
+use haetae_base::{clock::Timestamp, language};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use url::form_urlencoded;
 
 use super::{
     assets,
     instead::Instead,
-    locale::{self, Argument, Language},
+    locale::{Argument, Language},
 };
 use crate::{
     domain::{money::Money, payment::PaymentState, reservation::Status},
@@ -49,11 +49,11 @@ impl FromRequestParts<ApiState> for Visit {
         let caller = Caller::from_request_parts(parts, state).await.ok();
         let mut jar = CookieJar::from_headers(&parts.headers);
         let chosen = parameter(&parts.uri, "lang");
-        let remembered = jar.get(locale::COOKIE).map(|cookie| cookie.value().to_owned());
+        let remembered = jar.get(language::COOKIE).map(|cookie| cookie.value().to_owned());
         let language =
             Language::negotiate(chosen.as_deref(), remembered.as_deref(), &parts.headers);
         if chosen.as_deref().and_then(Language::of_tag).is_some() {
-            let cookie = Cookie::build((locale::COOKIE, language.tag()))
+            let cookie = Cookie::build((language::COOKIE, language.tag()))
                 .path("/")
                 .max_age(time::Duration::days(365))
                 .same_site(SameSite::Lax)

@@ -91,7 +91,7 @@ async fn nobody_and_strangers_are_shown_the_way() {
     let korean = send(stand.request("GET", "/nowhere", "").header("Accept-Language", "ko")).await;
     assert_eq!((korean.status, korean.header("content-language")), (404, "ko"));
     assert!(korean.text.contains("아무것도 없습니다"));
-    for asset in ["house.css", "reserve.css", "reserve.js", "mark.svg", "roofs.svg"] {
+    for asset in ["house.css", "house.js", "reserve.css", "reserve.js", "mark.svg", "roofs.svg"] {
         let asset = stand.get(&format!("/assets/{asset}"), "").await;
         assert_eq!((asset.status, asset.header("x-content-type-options")), (200, "nosniff"));
     }
