@@ -59,7 +59,8 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC with milliseconds, as the APIs write instants: `2026-11-20T04:11:31.250Z`.
+    /// RFC 3339 in UTC, as the APIs write instants, with as many decimals as it needs:
+    /// `2026-11-20T04:11:31.25Z`, `2026-11-20T04:11:31Z`.
     pub fn to_rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .ok()

@@ -67,7 +67,8 @@ pub(crate) async fn run(args: AuditArgs, settings: &SettingsArgs) -> Result<()> 
 }
 
 fn in_one_line(event: &Recorded) -> String {
-    let mut line = format!("{}  {:<8} {:<24}", event.at, event.outcome.as_str(), event.event);
+    let at = event.at.to_rfc3339();
+    let mut line = format!("{at:<24}  {:<8} {:<24}", event.outcome.as_str(), event.event);
     for (name, value) in [
         ("subject", &event.subject),
         ("client", &event.client_id),
