@@ -1,7 +1,10 @@
 //! Connecting to SQL: SQLite in WAL mode with one writer connection and readers beside it, or PostgreSQL
 //! with a bounded pool, behind one type.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnAcquireErr, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
@@ -32,6 +35,16 @@ pub enum ConnectError {
     Url {
         /// The setting that holds it.
         setting: &'static str,
+    },
+    /// The file would be in a folder that is not there.
+    #[error(
+        "there is no folder {folder} for the database {setting}; make it, or correct the address"
+    )]
+    NoFolder {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The folder.
+        folder: String,
     },
     /// Nobody answers there.
     #[error(
@@ -83,7 +96,8 @@ fn place(url: &str) -> Option<String> {
     match parsed.scheme() {
         "sqlite" => {
             let path = url.split_once(':')?.1;
-            Some(path.strip_prefix("//").unwrap_or(path).to_owned())
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Some(file(path).map_or_else(|| path.to_owned(), |file| file.display().to_string()))
         }
         "postgres" | "postgresql" => {
             let host = parsed.host_str().filter(|host| !host.is_empty()).unwrap_or("localhost");
@@ -124,6 +138,12 @@ const SQLITE_PRAGMAS: [(&str, &str); 6] = [
     ("temp_store", "MEMORY"),
 ];
 
+/// The file of an absolute path as a URL writes it, with `%XX` and a query.
+fn file(path: &str) -> Option<PathBuf> {
+    let url = path.starts_with('/').then(|| Url::parse(&format!("file://{path}")).ok())??;
+    url.to_file_path().ok()
+}
+
 impl Sql {
     /// Opens the database at `url` (`sqlite:PATH` or `postgres://…`). `setting` names the configuration
     /// key for the error, since the URL may hold a password.
@@ -143,6 +163,10 @@ impl Sql {
             options.max_connections(max_connections.max(2)).min_connections(1);
             let pool = Database::connect(options).await.map_err(failed)?;
             return Ok(Self { write: pool.clone(), read: pool });
+        }
+        let folder = Path::new(&place).parent().filter(|folder| folder.is_absolute());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(ConnectError::NoFolder { setting, folder: folder.display().to_string() });
         }
         let writer = sqlite(options.clone(), 1).await.map_err(failed)?;
         let readers = sqlite(options, max_connections.clamp(2, 8)).await.map_err(failed)?;
@@ -193,6 +217,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_path_is_written_as_a_url_writes_it() {
+        let folder = std::env::temp_dir().join(format!("haetae sql 해태 {}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = Url::from_file_path(folder.join("a.db")).expect("absolute").path().to_owned();
+        assert!(path.contains("%20"), "{path}");
+        let url = format!("sqlite://{path}?mode=rwc");
+        assert_eq!(place(&url), Some(folder.join("a.db").display().to_string()));
+        let sql = Sql::connect(&url.into(), "database.auth_url", 2).await.expect("opens");
+        assert!(sql.ping().await);
+        assert!(folder.join("a.db").exists());
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[tokio::test]
     async fn an_error_says_where_and_never_the_password() {
         let folder = std::env::temp_dir().join(format!("haetae-sql-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -205,7 +243,7 @@ mod tests {
             ("mysql://ann:hunter2@127.0.0.1/haetae", "is not a database URL"),
             ("hunter2", "is not a database URL"),
             ("postgres://ann:hunter2@127.0.0.1:1/haetae", "at 127.0.0.1:1/haetae within 5 s"),
-            ("sqlite:///nowhere/hunter.db", "at /nowhere/hunter.db: "),
+            ("sqlite:///nowhere/hunter.db", "there is no folder /nowhere "),
             (broken.as_str(), "file is not a database"),
         ] {
             let error = Sql::connect(&url.to_owned().into(), "database.auth_url", 2).await;

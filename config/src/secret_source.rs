@@ -52,6 +52,17 @@ pub enum SecretUnavailable {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing gives the secret, and its file in the data folder is not there either.
+    #[error(
+        "{setting} is not set, and there is no {path}, which `haetae up` would make; set it to a text, \
+         {{ file = \"PATH\" }} or {{ env = \"NAME\" }}"
+    )]
+    Missing {
+        /// The key of the setting.
+        setting: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// The environment variable is not set, or empty.
     #[error("the environment variable {variable} of the secret {setting} is not set")]
     Unset {
@@ -111,7 +122,14 @@ impl SecretSource {
     ) -> Result<SecretString, SecretUnavailable> {
         match source {
             Some(source) => Ok(source.value_or_nothing()),
-            None => read(setting, file),
+            None => read(setting, file).map_err(|error| match error {
+                SecretUnavailable::Unreadable { setting, path, source }
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    SecretUnavailable::Missing { setting, path }
+                }
+                error => error,
+            }),
         }
     }
 }
@@ -267,6 +285,20 @@ mod tests {
             assert!(error.to_string().starts_with(message), "{error}");
         }
         fs::remove_dir_all(&folder).expect("clean");
+    }
+
+    #[test]
+    fn a_secret_that_nothing_gives_says_how_to_give_it() {
+        let file = Path::new("/nowhere/master.key");
+        let error = SecretSource::value_or_file(None, "keys.master_key", file);
+        let error = error.expect_err("missing").to_string();
+        assert!(
+            error.starts_with("keys.master_key is not set, and there is no /nowhere/"),
+            "{error}"
+        );
+        let given = SecretSource::plain("given");
+        let value = SecretSource::value_or_file(Some(&given), "keys.master_key", file);
+        assert_eq!(value.expect("given").expose_secret(), "given");
     }
 
     #[test]
