@@ -151,6 +151,37 @@ async fn a_second_wish_to_stop_leaves_nothing_behind() {
     }
 }
 
+/// Redis that cannot read its own files says where to look and what is lost with them.
+#[tokio::test]
+async fn a_broken_file_of_redis_is_no_dead_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = async || {
+        let mut up = start_in(folder.path(), &["up"], &FREE_PORTS);
+        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.starts_with("Ctrl-C stops it") {
+                send_signal("TERM", &up.id().unwrap().to_string());
+            }
+        }
+        let finished = up.wait_with_output().await.unwrap();
+        (finished.status.code(), String::from_utf8_lossy(&finished.stderr).into_owned())
+    };
+    assert_eq!(up().await.0, Some(0));
+    let redis = folder.path().join("data/redis");
+    for file in std::fs::read_dir(redis.join("appendonlydir")).unwrap().flatten() {
+        std::fs::write(file.path(), "not what it was").unwrap();
+    }
+    let (code, error) = up().await;
+    assert_eq!(code, Some(1), "{error}");
+    for said in ["redis-server ended with", "logs/redis.log", "move ", "data/redis away"] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    // What it advises helps.
+    std::fs::rename(&redis, folder.path().join("broken")).unwrap();
+    let (code, error) = up().await;
+    assert_eq!(code, Some(0), "{error}");
+}
+
 /// The terminal closes: nobody reads any more, and all of it stops in order all the same.
 #[tokio::test]
 async fn a_closed_terminal_stops_it_in_order() {
