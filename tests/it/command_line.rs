@@ -6,7 +6,7 @@ use std::{net::TcpListener, os::unix::fs::PermissionsExt, time::Duration};
 use haetae_tests::{
     agent::Agent,
     api::Api,
-    binary::{FREE_PORTS, run, run_in, start_in},
+    binary::{FREE_PORTS, run, run_in, up_in},
     oidc::{self, Client},
     shop::Shop,
     stack::{Options, Role, Stack, send_signal},
@@ -14,7 +14,6 @@ use haetae_tests::{
     wait,
 };
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A folder with a file `haetae.toml`.
 fn with_config(text: &str) -> tempfile::TempDir {
@@ -220,15 +219,7 @@ async fn a_new_installation_says_what_is_next() {
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let say = async || {
-        let mut up = start_in(folder.path(), &["up", "--data-dir", data], &FREE_PORTS);
-        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
-        let mut said = String::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            said += &line;
-            if line.starts_with("Ctrl-C stops it") {
-                break;
-            }
-        }
+        let (mut up, said) = up_in(folder.path(), &["--data-dir", data], &FREE_PORTS).await;
         let create = ["user", "create", "ann", "--role", "admin", "--data-dir", data];
         let created = run(&create, &[]).await;
         send_signal("TERM", &up.id().unwrap().to_string());

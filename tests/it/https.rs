@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use haetae_tests::{
     agent::{self, Agent},
+    binary::{FREE_PORTS, up_in},
     browser::Browser,
-    stack::{Options, Stack},
+    stack::{Options, Stack, send_signal},
 };
 use reqwest::{Version, header::SET_COOKIE};
 
@@ -128,4 +129,52 @@ async fn a_real_browser_keeps_the_cookies_and_shows_them_to_no_script() {
     })
     .await;
     browser.close().await;
+}
+
+/// `rediss://`, as in production: every role speaks TLS with a Redis whose certificate it can trust, and with no
+/// other.
+#[tokio::test]
+async fn every_role_speaks_tls_with_redis() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = async |arguments: &[&str], settings: &[(&str, &str)]| {
+        let settings = [&FREE_PORTS[..], settings].concat();
+        let (up, said) = up_in(folder.path(), arguments, &settings).await;
+        if let Some(pid) = up.id() {
+            send_signal("TERM", &pid.to_string());
+        }
+        let finished = up.wait_with_output().await.unwrap();
+        (finished.status.code(), said, String::from_utf8_lossy(&finished.stderr).into_owned())
+    };
+    // A certificate for localhost, and who vouches for it.
+    let (code, _, error) = up(&["--https"], &[]).await;
+    assert_eq!(code, Some(0), "{error}");
+    let tls = folder.path().join("data/tls");
+    let file = |name: &str| tls.join(name).to_str().unwrap().to_owned();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let redis = tokio::process::Command::new("redis-server")
+        .args(["--port", "0", "--bind", "127.0.0.1", "--tls-port", &port.to_string()])
+        .args(["--tls-cert-file", &file("localhost.crt"), "--tls-key-file", &file("localhost.key")])
+        .args(["--tls-ca-cert-file", &file("ca.crt"), "--tls-auth-clients", "no"])
+        .args(["--requirepass", "hunter2", "--save", ""])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    haetae_tests::wait::until_true("Redis listens", Duration::from_secs(10), async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    })
+    .await;
+    let url = format!("rediss://:hunter2@localhost:{port}");
+    let settings = [("HAETAE__REDIS__URL", url.as_str()), ("SSL_CERT_FILE", &file("ca.crt"))];
+    let (code, said, error) = up(&["--demo"], &settings).await;
+    assert_eq!(code, Some(0), "{said}{error}");
+    for ready in ["auth ", "gateway ", "reservation ", "worker ", "Haetae is ready"] {
+        assert!(said.contains(ready), "{ready}: {said}{error}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    let (code, said, error) = up(&["--demo"], &settings[..1]).await;
+    assert_eq!(code, Some(1), "{said}{error}");
+    assert!(error.contains("certificate") && !error.contains("hunter2"), "{error}");
+    drop(redis);
 }

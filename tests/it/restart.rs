@@ -5,13 +5,12 @@ use std::time::Duration;
 use haetae_tests::{
     agent::Agent,
     api::{self, Api},
-    binary::{FREE_PORTS, start_in},
+    binary::{FREE_PORTS, up_in},
     oidc,
     shop::Shop,
     stack::{Database, Options, Role, Stack, send_signal},
     wait,
 };
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A power cut, then `up` again on the same folder: sessions, tokens, reservations and stock are there.
 async fn survives(database: Database, end: impl AsyncFnOnce(&mut Stack)) {
@@ -156,12 +155,9 @@ async fn a_second_wish_to_stop_leaves_nothing_behind() {
 async fn a_broken_file_of_redis_is_no_dead_end() {
     let folder = tempfile::tempdir().unwrap();
     let up = async || {
-        let mut up = start_in(folder.path(), &["up"], &FREE_PORTS);
-        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.starts_with("Ctrl-C stops it") {
-                send_signal("TERM", &up.id().unwrap().to_string());
-            }
+        let (up, _said) = up_in(folder.path(), &[], &FREE_PORTS).await;
+        if let Some(pid) = up.id() {
+            send_signal("TERM", &pid.to_string());
         }
         let finished = up.wait_with_output().await.unwrap();
         (finished.status.code(), String::from_utf8_lossy(&finished.stderr).into_owned())
@@ -186,16 +182,14 @@ async fn a_broken_file_of_redis_is_no_dead_end() {
 #[tokio::test]
 async fn a_closed_terminal_stops_it_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    let mut up = start_in(folder.path(), &["up"], &FREE_PORTS);
-    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
-    while !lines.next_line().await.unwrap().unwrap().starts_with("Ctrl-C stops it") {}
+    let (mut up, _said) = up_in(folder.path(), &[], &FREE_PORTS).await;
     let written = std::fs::read(folder.path().join("data/instance.json")).unwrap();
     let instance: serde_json::Value = serde_json::from_slice(&written).unwrap();
     let pid = |value: &serde_json::Value| u32::try_from(value.as_u64().unwrap()).unwrap();
     let mut pids: Vec<u32> =
         instance["roles"].as_object().unwrap().values().map(|role| pid(&role["pid"])).collect();
     pids.push(pid(&instance["redis_pid"]));
-    drop((lines, up.stderr.take()));
+    drop(up.stderr.take());
     for hung_up in pids.iter().take(4).copied().chain(up.id()) {
         send_signal("HUP", &hung_up.to_string());
     }

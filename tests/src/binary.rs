@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 /// The root of the source tree.
 pub fn source_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
@@ -119,6 +121,26 @@ pub fn start_in<A: AsRef<OsStr>>(
     clean(command.as_std_mut());
     command.envs(environment.iter().copied());
     command.spawn().expect("haetae starts")
+}
+
+/// Starts `haetae up` and waits until it serves, or ends. What it said until then comes with it; nobody reads
+/// the rest.
+pub async fn up_in(
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (tokio::process::Child, String) {
+    let mut up = start_in(folder, &[&["up"], arguments].concat(), environment);
+    let mut lines = BufReader::new(up.stdout.take().expect("a pipe")).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.expect("text") {
+        said += &line;
+        said.push('\n');
+        if line.starts_with("Ctrl-C stops it") {
+            break;
+        }
+    }
+    (up, said)
 }
 
 /// Settings that make every role pick a free port.
