@@ -54,6 +54,11 @@ fn write(to: &mut impl Write, text: &dyn Display) -> io::Result<()> {
     to.flush()
 }
 
+/// So many things of a kind: `1 line`, `2 lines`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Rows with aligned columns, for a person.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {

@@ -102,8 +102,8 @@ pub(crate) async fn run(command: InventoryCommand, settings: &SettingsArgs) -> R
         Err(ImportError::BadLines(bad)) => {
             report(&args.file, &bad);
             bail!(
-                "{} bad lines; nothing was imported. Mend them, or import the others with --skip-bad",
-                bad.count
+                "{}; nothing was imported. Mend what is bad, or import the others with --skip-bad",
+                output::counted(bad.count, "bad line")
             );
         }
         Err(error) => Err(error).with_context(|| args.file.display().to_string()),
@@ -173,7 +173,11 @@ fn report(file: &Path, bad: &BadLines) {
     }
     let more = bad.count.saturating_sub(u64::try_from(bad.first.len()).unwrap_or(u64::MAX));
     if more > 0 {
-        output::note(format_args!("{}: and {more} bad lines more", file.display()));
+        output::note(format_args!(
+            "{}: and {} more",
+            file.display(),
+            output::counted(more, "bad line")
+        ));
     }
 }
 
@@ -189,11 +193,10 @@ fn tell(imported: &Imported, took: Duration, output: OutputArgs) -> Result<()> {
         }));
     }
     output::line(format_args!(
-        "imported {} items in {:.1} s: {created} new, {updated} changed, {unchanged} as they were, {} \
-         lines left out",
-        created + updated,
+        "imported {} in {:.1} s: {created} new, {updated} changed, {unchanged} as they were, {} left out",
+        output::counted(created + updated, "item"),
         took.as_secs_f64(),
-        bad.count,
+        output::counted(bad.count, "line"),
     ));
     Ok(())
 }

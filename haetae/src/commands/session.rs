@@ -50,7 +50,9 @@ pub(crate) async fn run(command: SessionCommand, settings: &SettingsArgs) -> Res
             }
             if let Some(username) = &args.user {
                 let ended = manage.end_sessions(username).await?;
-                output::line(format_args!("{ended} sign-ins of {username} have ended"));
+                let ended = u64::try_from(ended).unwrap_or(u64::MAX);
+                let ended = output::counted(ended, "sign-in");
+                output::line(format_args!("{ended} of {username} ended"));
             }
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! `haetae user`: accounts, beside a running instance.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -100,6 +100,9 @@ impl PasswordArgs {
     fn get(self, config: &Config) -> Result<(SecretString, bool)> {
         if !self.password_stdin {
             return Ok((passwords::make(config.auth.password.min_length), true));
+        }
+        if io::stdin().is_terminal() {
+            output::note("Type the password, which is shown as you type, and press Enter:");
         }
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
