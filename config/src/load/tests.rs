@@ -613,3 +613,21 @@ fn a_role_reads_the_secrets_that_it_uses_and_no_others() {
         ["database.auth_url", "gateway.tls.certificate", "gateway.tls.key", "keys.master_key"]
     );
 }
+
+#[test]
+fn a_broken_url_is_told_without_the_password_in_it() {
+    let told = told(
+        "urls",
+        "[redis]\nurl = \"redis://:hunter2@127.0.0.1:port/0\"\n[database]\n\
+         auth_url = \"postgres://ann:hunter2@@:x:/h\"\nreservation_url = \"mysql://hunter2@h\"\n",
+    );
+    for (line, said) in [
+        ("2: redis.url: ", "not a URL"),
+        ("4: database.auth_url: ", "not a URL"),
+        ("5: database.reservation_url: ", "must be a URL that begins sqlite:"),
+    ] {
+        assert!(told.iter().any(|it| it.contains(line) && it.contains(said)), "{line}{told:?}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().all(|it| !it.contains("hunter2")), "{told:?}");
+}
