@@ -318,8 +318,11 @@ async fn lists_are_paged_and_searched() {
                 "attributes": {"carrier": "United"}});
             assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
         }
-        let body = json!({"name": "서울역 한옥 스테이", "quantity": 1});
-        assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201);
+        for name in ["서울역 한옥 스테이", "รถไฟไปกรุงเทพ", "किताब मेला", "مَكْتَبَة", "Ⓐ Ⅻ ﬃ ǅ"]
+        {
+            let body = json!({"name": name, "quantity": 1});
+            assert_eq!(stand.post("/api/v1/inventory", SELLER, &body).await.status, 201, "{name}");
+        }
         let mut names = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -335,11 +338,24 @@ async fn lists_are_paged_and_searched() {
         assert_eq!(names.len(), 7, "{names:?}");
         names.dedup();
         assert_eq!(names.len(), 7, "{names:?}");
-        for (search, found) in
-            [("서울", 1), ("ua3", 1), ("3", 0), ("' OR 1=1 --", 0), ("*", 0), ("NEAR(", 0)]
-        {
+        for (search, found) in [
+            ("서울", 1),
+            ("ua3", 1),
+            ("3", 0),
+            ("' OR 1=1 --", 0),
+            ("*", 0),
+            ("NEAR(", 0),
+            // Words with signs in them that are no letters of their own.
+            ("รถไฟ", 1),
+            ("กรุงเทพ", 0),
+            ("किता", 1),
+            ("مَكْت", 1),
+            ("ⓐ ⅻ ﬃ ǆ", 1),
+        ] {
             let request = stand.request("GET", "/api/v1/inventory", "").query(&[("q", search)]);
-            let page = send(request).await.json();
+            let page = send(request).await;
+            assert_eq!(page.status, 200, "{search}: {}", page.text);
+            let page = page.json();
             assert_eq!(page["items"].as_array().expect("items").len(), found, "{search}: {page}");
         }
         // A cursor of another list.

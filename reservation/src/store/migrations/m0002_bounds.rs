@@ -18,7 +18,7 @@ impl MigrationTrait for Migration {
         let connection = manager.get_connection();
         connection.execute_unprepared(OPEN).await?;
         if manager.get_database_backend() == DbBackend::Sqlite {
-            connection.execute_unprepared(&SEARCH.replace("{prefix}", "1 2 3")).await?;
+            connection.execute_unprepared(&search("1 2 3")).await?;
         }
         Ok(())
     }
@@ -27,7 +27,7 @@ impl MigrationTrait for Migration {
         let connection = manager.get_connection();
         connection.execute_unprepared("DROP INDEX reservations_open").await?;
         if manager.get_database_backend() == DbBackend::Sqlite {
-            connection.execute_unprepared(&SEARCH.replace("{prefix}", "2 3")).await?;
+            connection.execute_unprepared(&search("2 3")).await?;
         }
         Ok(())
     }
@@ -38,7 +38,12 @@ const OPEN: &str = "
 CREATE INDEX reservations_open ON reservations (subject) WHERE status IN ('pending', 'held');
 ";
 
-/// An FTS5 table cannot be changed; it is made again out of the inventory. The triggers stay.
+/// The search with an index of beginnings of these lengths. An FTS5 table cannot be changed; it is made again
+/// out of the inventory. The triggers stay.
+pub(super) fn search(prefix: &str) -> String {
+    SEARCH.replace("{prefix}", prefix)
+}
+
 const SEARCH: &str = "
 DROP TABLE inventory_search;
 CREATE VIRTUAL TABLE inventory_search USING fts5(

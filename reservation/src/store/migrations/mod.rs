@@ -3,6 +3,7 @@
 
 mod m0001_reservation;
 mod m0002_bounds;
+mod m0003_scripts;
 
 use haetae_base::sql::Sql;
 use sea_orm::{
@@ -17,7 +18,11 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_reservation::Migration), Box::new(m0002_bounds::Migration)]
+        vec![
+            Box::new(m0001_reservation::Migration),
+            Box::new(m0002_bounds::Migration),
+            Box::new(m0003_scripts::Migration),
+        ]
     }
 
     // The services may share a PostgreSQL database: each keeps its own list.
@@ -47,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::inventory::Stock,
+        domain::inventory::{ItemId, Stock},
         store::{Store, inventory::Description, search::Query},
     };
 
@@ -81,8 +86,9 @@ mod tests {
         assert_eq!(find("roo").await, [old.id, new.id]);
         assert_eq!(find("r").await, [old.id, new.id]);
         assert_eq!(find("room 7").await, [old.id]);
+        assert_eq!(find("กรุงเทพ").await, [] as [ItemId; 0], "found or not, never refused");
         let transaction = sql.begin_write().await.expect("a transaction");
-        Migrator::down(&transaction, Some(1)).await.expect("and back");
+        Migrator::down(&transaction, Some(2)).await.expect("and back");
         transaction.commit().await.expect("a commit");
         assert_eq!(find("room 8").await, [new.id]);
     }
