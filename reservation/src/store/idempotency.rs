@@ -5,7 +5,7 @@ use haetae_base::clock::Timestamp;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
 
-use super::{Column, Kind, Store, StoreError};
+use super::{Column, Kind, PURGED_AT_ONCE, Store, StoreError};
 use crate::domain::reservation::ReservationId;
 
 /// What was answered to the first request.
@@ -122,7 +122,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the keys that were used before `horizon`, some thousand at a time.
+    /// Forgets keys that were used before `horizon`, at most [`PURGED_AT_ONCE`].
     ///
     /// # Errors
     /// When the database fails.
@@ -131,8 +131,10 @@ impl Store {
         let gone = self
             .execute(
                 &transaction,
-                "DELETE FROM idempotency_keys WHERE (subject, idempotency_key) IN (SELECT subject, \
-                 idempotency_key FROM idempotency_keys WHERE created_at < $1 LIMIT 10000)",
+                format!(
+                    "DELETE FROM idempotency_keys WHERE (subject, idempotency_key) IN (SELECT subject, \
+                     idempotency_key FROM idempotency_keys WHERE created_at < $1 LIMIT {PURGED_AT_ONCE})"
+                ),
                 [horizon.as_millis().into()],
             )
             .await?;

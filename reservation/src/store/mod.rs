@@ -25,6 +25,9 @@ use sea_orm::{
 
 pub(crate) use self::table::{Column, Kind};
 
+/// How many old rows one statement removes at most: whoever wants all of them gone asks until it was fewer.
+pub const PURGED_AT_ONCE: u64 = 10_000;
+
 /// The reservation service's database.
 #[derive(Clone, Debug)]
 pub struct Store {

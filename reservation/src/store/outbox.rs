@@ -7,7 +7,7 @@ use haetae_base::{clock::Timestamp, sql::expect_rows};
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Kind, Store, StoreError, batch::Reached};
+use super::{Column, Kind, PURGED_AT_ONCE, Store, StoreError, batch::Reached};
 use crate::domain::reservation::{ReservationId, State, Status};
 
 /// What an event says.
@@ -131,7 +131,7 @@ impl Store {
             .collect())
     }
 
-    /// Forgets the events from before `horizon`. What happened stays in the history.
+    /// Forgets events from before `horizon`, at most [`PURGED_AT_ONCE`]. What happened stays in the history.
     ///
     /// # Errors
     /// When the database fails.
@@ -140,8 +140,10 @@ impl Store {
         let gone = self
             .execute(
                 &transaction,
-                "DELETE FROM outbox WHERE seq IN (SELECT old.seq FROM \
-                 (SELECT seq, at FROM outbox ORDER BY seq LIMIT 10000) AS old WHERE old.at < $1)",
+                format!(
+                    "DELETE FROM outbox WHERE seq IN (SELECT old.seq FROM (SELECT seq, at FROM outbox \
+                     ORDER BY seq LIMIT {PURGED_AT_ONCE}) AS old WHERE old.at < $1)"
+                ),
                 [horizon.as_millis().into()],
             )
             .await?;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use haetae_base::{entropy, secret::ExposeSecret};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use serde_json::json;
 
 use super::{
-    bench::{Bench, POLICY},
-    stand::{Stand, basket, history},
+    bench::{Bench, POLICY, now},
+    stand::{CUSTOMER, Stand, basket, history},
 };
-use crate::{apply_batch::Policy, domain::hold::HoldPolicy};
+use crate::{apply_batch::Policy, domain::hold::HoldPolicy, store::PURGED_AT_ONCE};
 
 #[tokio::test]
 async fn several_workers_share_and_one_may_leave() {
@@ -102,9 +104,71 @@ async fn a_hold_runs_out_unless_it_is_being_paid() {
         let expired = stand.settled(id, &["expired"]).await;
         assert_eq!(history(&expired), ["pending", "held", "expired"]);
         let confirm = format!("/api/v1/reservations/{id}/confirm");
-        let late = stand.post(&confirm, super::stand::CUSTOMER, &json!({})).await;
+        let late = stand.post(&confirm, CUSTOMER, &json!({})).await;
         late.problem(409, "reservation-state");
         let stock = stand.bench.stock(item).await;
         assert_eq!((stock.available(), stock.held(), stock.sold()), (1, 0, 1));
+    }
+}
+
+/// Confirmed when there were more partitions than there are now, and cancelled today.
+#[tokio::test]
+async fn work_of_a_partition_that_is_gone_is_done_by_somebody() {
+    for stand in Stand::each().await {
+        let item = stand.bench.item(3).await;
+        let held = stand.reserve(&basket(&[(&item.to_string(), 2)]), 20).await.json();
+        let id = held["id"].as_str().expect("an id");
+        let confirm = format!("/api/v1/reservations/{id}/confirm");
+        assert_eq!(stand.post(&confirm, CUSTOMER, &json!({})).await.status, 202);
+        stand.settled(id, &["confirmed"]).await;
+        let moved = format!("UPDATE reservations SET part = 900 WHERE id = '{id}'");
+        stand.bench.store.sql().write.execute_unprepared(&moved).await.expect("moved");
+        let cancel = format!("/api/v1/reservations/{id}/cancel");
+        assert_eq!(stand.post(&cancel, CUSTOMER, &json!({})).await.status, 202);
+        stand.settled(id, &["cancelled"]).await;
+        let stock = stand.bench.stock(item).await;
+        assert_eq!((stock.available(), stock.held(), stock.sold()), (3, 0, 0));
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    number: i64,
+}
+
+/// However many there are: a busy shop uses more keys in ten minutes than one statement forgets.
+#[tokio::test]
+async fn all_old_keys_are_forgotten_and_no_young_one() {
+    for bench in Bench::each().await {
+        let used = 2 * PURGED_AT_ONCE + 1;
+        let (young, old) = (now(), now().minus(Duration::from_hours(25)));
+        let fill = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {used}) \
+             INSERT INTO idempotency_keys (subject, idempotency_key, fingerprint, reservation_id, \
+             created_at) SELECT '{}', 'k' || i, 'f', 'rsv', \
+             CASE WHEN i < {used} THEN {} ELSE {} END FROM n",
+            entropy::token().expose_secret(),
+            old.as_millis(),
+            young.as_millis(),
+        );
+        bench.store.sql().write.execute_unprepared(&fill).await.expect("used keys");
+        let mut stand = Stand::on(bench, POLICY).await;
+        stand.work().await;
+        let count = async || {
+            let sql = stand.bench.store.sql();
+            let text = "SELECT COUNT(*) AS number FROM idempotency_keys";
+            let count = Count::find_by_statement(Statement::from_string(sql.backend(), text));
+            count.one(&sql.read).await.expect("a count").expect("a row").number
+        };
+        let begin = now();
+        while count().await > 1 {
+            assert!(
+                now().since(begin) < Duration::from_secs(30),
+                "{} keys are left",
+                count().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(count().await, 1, "the young one");
     }
 }

@@ -1,34 +1,84 @@
-//! What is thrown away after a while: used idempotency keys and old events.
+//! What nobody asks for and somebody has to do now and then: used idempotency keys and old events are thrown
+//! away, and work that nobody owns is given to somebody.
 
 use std::time::Duration;
 
 use haetae_base::shutdown::Shutdown;
 
 use super::Worker;
+use crate::store::{PURGED_AT_ONCE, StoreError};
 
 /// How long an idempotency key is remembered.
 const KEYS: Duration = Duration::from_hours(24);
 /// How long an event can be resumed at.
 const EVENTS: Duration = Duration::from_hours(30 * 24);
-/// How often is looked.
+/// How often is looked for what is old.
 const PAUSE: Duration = Duration::from_mins(10);
+/// How often is looked for work that nobody owns.
+const FOLD: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(worker: Worker, shutdown: Shutdown) {
+/// What grows old.
+#[derive(Clone, Copy, Debug)]
+enum Old {
+    Keys,
+    Events,
+}
+
+/// Throws away what is old: as much of it as there is, a page at a time, so that nobody waits long for the
+/// database.
+pub(super) async fn purge(worker: Worker, shutdown: Shutdown) {
     loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-        let now = worker.clock.now();
-        for result in [
-            worker.store.purge_keys(now.minus(KEYS)).await,
-            worker.store.purge_events(now.minus(EVENTS)).await,
-        ] {
-            match result {
+        for old in [Old::Keys, Old::Events] {
+            match all_pages(&worker, old, &shutdown).await {
                 Ok(0) => {}
-                Ok(gone) => tracing::info!(gone, "old rows removed"),
-                Err(error) => tracing::warn!(%error, "old rows stay for now"),
+                Ok(gone) => tracing::info!(gone, ?old, "old rows removed"),
+                Err(error) => tracing::warn!(%error, ?old, "old rows stay for now"),
             }
         }
+        if !pause(&shutdown, PAUSE).await {
+            return;
+        }
+    }
+}
+
+async fn all_pages(worker: &Worker, old: Old, shutdown: &Shutdown) -> Result<u64, StoreError> {
+    let mut gone = 0;
+    while !shutdown.is_requested() {
+        let rows = page(worker, old).await?;
+        gone += rows;
+        if rows < PURGED_AT_ONCE {
+            break;
+        }
+    }
+    Ok(gone)
+}
+
+async fn page(worker: &Worker, old: Old) -> Result<u64, StoreError> {
+    let now = worker.clock.now();
+    match old {
+        Old::Keys => worker.store.purge_keys(now.minus(KEYS)).await,
+        Old::Events => worker.store.purge_events(now.minus(EVENTS)).await,
+    }
+}
+
+/// Gives work of partitions that do not exist any more to those that do: a reservation that was confirmed
+/// when there were more of them may be cancelled now, and an API may not know yet that there are fewer.
+pub(super) async fn fold(worker: Worker, shutdown: Shutdown) {
+    while pause(&shutdown, FOLD).await {
+        match worker.store.fold_partitions(worker.partitions).await {
+            Ok(0) => {}
+            Ok(folded) => {
+                tracing::info!(folded, "unfinished reservations moved to other partitions");
+            }
+            Err(error) => tracing::warn!(%error, "work of former partitions stays there for now"),
+        }
+    }
+}
+
+/// Waits; `false` when it is time to stop.
+async fn pause(shutdown: &Shutdown, pause: Duration) -> bool {
+    tokio::select! {
+        () = shutdown.requested() => false,
+        () = tokio::time::sleep(pause) => true,
     }
 }

@@ -81,9 +81,10 @@ impl Worker {
             sender.clone(),
             shutdown.clone(),
         ));
-        let keeper = tokio::spawn(housekeeping::run(self.clone(), shutdown.clone()));
+        let purge = tokio::spawn(housekeeping::purge(self.clone(), shutdown.clone()));
+        let fold = tokio::spawn(housekeeping::fold(self.clone(), shutdown.clone()));
         Engine::new(self, Arc::clone(&ownership), underway, sender).run(receiver, &shutdown).await;
-        for task in [owner, from_queue, from_sql, keeper] {
+        for task in [owner, from_queue, from_sql, purge, fold] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a part of the worker died");
             }
