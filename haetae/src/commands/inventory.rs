@@ -97,7 +97,14 @@ pub(crate) async fn run(command: InventoryCommand, settings: &SettingsArgs) -> R
     match outcome {
         Ok(imported) => {
             report(&args.file, &imported.bad);
-            tell(&imported, clock.now().since(began), args.output)
+            tell(&imported, clock.now().since(began), args.output)?;
+            if imported.bad.count > 0 && !args.skip_bad {
+                bail!(
+                    "{} lines were left out: more was reserved while the others were imported",
+                    imported.bad.count
+                );
+            }
+            Ok(())
         }
         Err(ImportError::BadLines(bad)) => {
             report(&args.file, &bad);

@@ -253,9 +253,15 @@ pub(super) async fn import(
     let reader = StreamReader::new(Box::pin(stream));
     let options = Options { skip_bad: query.skip_bad };
     let clock = std::sync::Arc::clone(&state.clock);
-    let done =
-        import::run(state.store.sql(), reader, Format::Ndjson, options, clock, Box::new(|_| ()))
-            .await;
+    let sql = state.store.sql().clone();
+    // A task of its own: a client that goes away while it is written does not stop it in the middle.
+    let importing = tokio::spawn(async move {
+        import::run(&sql, reader, Format::Ndjson, options, clock, Box::new(|_| ())).await
+    });
+    let done = importing.await.map_err(|error| {
+        tracing::error!(%error, "an import panicked");
+        Problem::internal()
+    })?;
     match done {
         Ok(imported) => Ok(Json(ImportShape {
             created: imported.created,
@@ -275,7 +281,9 @@ pub(super) async fn import(
             .with("lines", lines)
             .into())
         }
-        Err(ImportError::Store(error)) => Err(error.into()),
+        Err(ImportError::Store(error) | ImportError::Stopped { source: error, .. }) => {
+            Err(error.into())
+        }
         Err(ImportError::Read(error)) if error.kind() == ErrorKind::FileTooLarge => Err(
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
                 .detail("Use `haetae inventory import` for more.")

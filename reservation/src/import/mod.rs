@@ -1,6 +1,10 @@
-//! Bringing in many items at once, from NDJSON or CSV. The file is read and checked to its end first, and
-//! only then written, in one transaction: all of it or nothing. An item with a known `sku` is brought up
-//! to date, every other line is a new item.
+//! Bringing in many items at once, from NDJSON or CSV. The file is read and checked to its end first, against
+//! what is reserved too, and only then written: if a line is bad, nothing is. An item with a known `sku` is
+//! brought up to date, every other line is a new item.
+//!
+//! It is written in chunks of some thousand items, each all or nothing, and between them everybody else gets
+//! on. An import that was interrupted has written the first of them: of items with a `sku`, importing the
+//! same file once more finishes the work.
 
 mod read;
 mod spool;
@@ -104,11 +108,12 @@ pub struct Imported {
     pub updated: u64,
     /// Items that were known and did not.
     pub unchanged: u64,
-    /// Lines that were left out.
+    /// Lines that were left out: those that are bad, and those of which more was reserved between the check
+    /// and the writing.
     pub bad: BadLines,
 }
 
-/// Why nothing was imported.
+/// Why not everything was imported: nothing, unless it says [`ImportError::Stopped`].
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Some lines are no items.
@@ -123,12 +128,22 @@ pub enum ImportError {
     /// The database failed; nothing was imported.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database failed in the middle.
+    #[error("only the first {done} of {of} items were imported: {source}")]
+    Stopped {
+        /// How many items were done with.
+        done: u64,
+        /// Of how many.
+        of: u64,
+        /// What happened.
+        source: StoreError,
+    },
 }
 
 /// Imports what `reader` has.
 ///
 /// # Errors
-/// [`ImportError`]; then nothing was imported.
+/// [`ImportError`].
 pub async fn run(
     sql: &Sql,
     reader: impl AsyncRead + Unpin + Send + 'static,

@@ -113,6 +113,11 @@ impl Spool {
 }
 
 impl Chunks {
+    /// From the first one again.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.file.rewind()
+    }
+
     /// The next chunk: a JSON array, and how many items are in it.
     pub(super) fn next(&mut self, left: u64) -> io::Result<Option<(String, u64)>> {
         let mut chunk = String::new();

@@ -1,4 +1,7 @@
-//! Writing what was read: chunk by chunk, one statement each, in one transaction.
+//! Writing what was read: chunk by chunk, each in a transaction of its own. Whoever reserves meanwhile waits
+//! for one chunk at most: on SQLite for the file, on PostgreSQL for the rows of the items that change.
+
+use std::time::Duration;
 
 use haetae_base::{clock::Timestamp, sql::Sql};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement};
@@ -7,7 +10,18 @@ use super::{
     BadLines, ImportError, Imported, OnProgress, Options, Progress,
     spool::{COLUMNS, Chunks},
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Column, Kind, Store, StoreError};
+
+/// How long SQLite's file is left to others between two chunks. They ask for it again and again, with pauses
+/// of up to 100 ms, and there is no queue: without this they would hardly ever find it free.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// An item of the file that is known, where more is held and sold than it would have.
+#[derive(FromQueryResult)]
+struct ShortRow {
+    line: i64,
+    least: i64,
+}
 
 #[derive(FromQueryResult)]
 struct KnownRow {
@@ -25,53 +39,108 @@ pub(super) async fn write(
     mut progress: OnProgress,
 ) -> Result<Imported, ImportError> {
     let store = Store::new(sql.clone());
-    let transaction = sql.begin_write().await.map_err(StoreError::from)?;
-    let postgres = sql.backend() != DbBackend::Sqlite;
-    if postgres {
-        // The words of many items are sorted into the index together, not of each chunk anew.
-        let room = "SET LOCAL gin_pending_list_limit = '128MB'; SET LOCAL work_mem = '128MB'";
-        transaction.execute_unprepared(room).await.map_err(StoreError::from)?;
+    if !options.skip_bad {
+        check(&store, &mut chunks, bad).await?;
+        if bad.count > 0 {
+            return Err(ImportError::BadLines(std::mem::take(bad)));
+        }
     }
     let of = chunks.items;
     let (mut imported, mut done) = (Imported::default(), 0);
     while let Some((chunk, items)) = chunks.next(of - done)? {
-        let known = known(&store, &transaction, &chunk).await.map_err(StoreError::from)?;
-        let short = known.iter().filter(|row| row.wanted < row.least);
-        let mut too_few = 0;
-        for row in short {
-            too_few += 1;
-            let least = row.least;
-            bad.add(
-                u64::try_from(row.line).unwrap_or(0),
-                format!("quantity must be at least {least}: so many are held or sold already"),
-            );
+        if done > 0 && sql.backend() == DbBackend::Sqlite {
+            tokio::time::sleep(PAUSE).await;
         }
-        let written = upsert(&store, &transaction, chunk, now).await.map_err(StoreError::from)?;
-        let known = known.len() as u64;
-        let created = items - known;
-        imported.created += created;
-        imported.updated += written - created;
-        imported.unchanged += items - written - too_few;
+        let written = write_chunk(&store, chunk, items, now, bad).await;
+        written.map_err(|source| ImportError::Stopped { done, of, source })?.add_to(&mut imported);
         done += items;
         progress(Progress::Writing { items: done, of });
     }
-    if bad.count > 0 && !options.skip_bad {
-        transaction.rollback().await.map_err(StoreError::from)?;
-        return Err(ImportError::BadLines(std::mem::take(bad)));
+    if sql.backend() != DbBackend::Sqlite {
+        tidy(sql).await;
     }
-    transaction.commit().await.map_err(StoreError::from)?;
-    // What was written stays whatever becomes of this: it only makes the next search quick.
-    let tidy: &[&str] = if postgres {
-        &["SELECT gin_clean_pending_list('inventory_search')", "ANALYZE inventory"]
-    } else {
-        &["PRAGMA wal_checkpoint(TRUNCATE)"]
-    };
-    for statement in tidy {
+    Ok(imported)
+}
+
+/// Looks for lines that cannot be written, before any is.
+async fn check(store: &Store, chunks: &mut Chunks, bad: &mut BadLines) -> Result<(), ImportError> {
+    const NEEDED: [Column; 3] =
+        [("line", Kind::Number), ("sku", Kind::Text), ("quantity", Kind::Number)];
+    let text = format!(
+        "SELECT w.line, v.held + v.sold AS least FROM {} CROSS JOIN inventory v \
+         WHERE v.sku = w.sku AND w.quantity < v.held + v.sold",
+        store.table(1, "w", &NEEDED)
+    );
+    let of = chunks.items;
+    let mut done = 0;
+    while let Some((chunk, items)) = chunks.next(of - done)? {
+        let statement =
+            Statement::from_sql_and_values(store.backend(), text.clone(), [chunk.into()]);
+        let found = ShortRow::find_by_statement(statement).all(&store.sql().read).await;
+        for row in found.map_err(StoreError::from)? {
+            too_few(bad, &row);
+        }
+        done += items;
+    }
+    Ok(chunks.rewind()?)
+}
+
+fn too_few(bad: &mut BadLines, row: &ShortRow) {
+    let least = row.least;
+    bad.add(
+        u64::try_from(row.line).unwrap_or(0),
+        format!("quantity must be at least {least}: so many are held or sold already"),
+    );
+}
+
+/// What became of a chunk.
+struct Written {
+    created: u64,
+    updated: u64,
+    unchanged: u64,
+}
+
+impl Written {
+    fn add_to(self, imported: &mut Imported) {
+        imported.created += self.created;
+        imported.updated += self.updated;
+        imported.unchanged += self.unchanged;
+    }
+}
+
+async fn write_chunk(
+    store: &Store,
+    chunk: String,
+    items: u64,
+    now: Timestamp,
+    bad: &mut BadLines,
+) -> Result<Written, StoreError> {
+    let transaction = store.sql().begin_write().await?;
+    if store.backend() != DbBackend::Sqlite {
+        // The words of many items are sorted into the index together, not of each chunk anew.
+        let room = "SET LOCAL gin_pending_list_limit = '128MB'; SET LOCAL work_mem = '128MB'";
+        transaction.execute_unprepared(room).await?;
+    }
+    let known = known(store, &transaction, &chunk).await?;
+    let written = upsert(store, &transaction, chunk, now).await?;
+    transaction.commit().await?;
+    // With the lines that were to be left out: those of which more was reserved since they were checked.
+    let mut short = 0;
+    for row in known.iter().filter(|row| row.wanted < row.least) {
+        too_few(bad, &ShortRow { line: row.line, least: row.least });
+        short += 1;
+    }
+    let created = items - known.len() as u64;
+    Ok(Written { created, updated: written - created, unchanged: items - written - short })
+}
+
+/// What was written stays whatever becomes of this: it only makes the next search quick.
+async fn tidy(sql: &Sql) {
+    for statement in ["SELECT gin_clean_pending_list('inventory_search')", "ANALYZE inventory"] {
         if let Err(error) = sql.write.execute_unprepared(statement).await {
             tracing::warn!(%error, statement, "the import is done, but not tidied up");
         }
     }
-    Ok(imported)
 }
 
 /// The items of the chunk that are known, and how many of each are held or sold already.

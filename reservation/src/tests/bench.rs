@@ -125,12 +125,7 @@ impl Bench {
         lines: &[(ItemId, u32)],
         token: Option<&str>,
     ) -> ReservationId {
-        let request = AcceptRequest { new: request(lines, token), answer: None };
-        let mut outcomes = self.store.accept(vec![request], RULES, now()).await.expect("accepted");
-        match outcomes.pop() {
-            Some(Acceptance::Accepted(accepted)) => accepted.request.id,
-            other => panic!("{other:?}"),
-        }
+        accept_on(&self.store, lines, token).await
     }
 
     pub(crate) async fn own_all(&self, count: u16, owner: &str) -> Vec<(Partition, Fence)> {
@@ -141,6 +136,20 @@ impl Bench {
             fences.push((partition, fence));
         }
         fences
+    }
+}
+
+/// Accepts a reservation in `store` and returns its id.
+pub(crate) async fn accept_on(
+    store: &Store,
+    lines: &[(ItemId, u32)],
+    token: Option<&str>,
+) -> ReservationId {
+    let request = AcceptRequest { new: request(lines, token), answer: None };
+    let mut outcomes = store.accept(vec![request], RULES, now()).await.expect("accepted");
+    match outcomes.pop() {
+        Some(Acceptance::Accepted(accepted)) => accepted.request.id,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,10 +1,12 @@
-//! Importing: both formats, all or nothing, bringing up to date.
+//! Importing: both formats, nothing of a file with bad lines, bringing up to date, beside reservations.
 
-use std::io::Cursor;
+use std::{collections::BTreeSet, fmt::Write, io::Cursor, time::Duration};
 
-use super::bench::{Bench, clock};
+use super::bench::{Bench, PARTITIONS, POLICY, accept_on, clock, now};
 use crate::{
-    import::{BadLine, Format, ImportError, Imported, Options, run},
+    apply_batch::{Fences, Work, apply},
+    domain::{fence::Partition, inventory::ItemId, reservation::Status},
+    import::{BadLine, Format, ImportError, Imported, OnProgress, Options, Progress, run},
     store::search::Query,
 };
 
@@ -60,30 +62,22 @@ async fn a_known_sku_is_brought_up_to_date() {
         assert_eq!(item.about.name, "One, two");
         assert_eq!(item.about.attributes["city"], "Seoul");
         bench.accept(&[(item.id, 4)], None).await;
-        let fences = bench.own_all(super::bench::PARTITIONS, "a").await.into_iter().collect();
+        let fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
         let due = bench
             .store
             .due(
-                &(0..super::bench::PARTITIONS)
-                    .map(crate::domain::fence::Partition::new)
-                    .collect::<std::collections::BTreeSet<_>>(),
-                super::bench::now().plus(std::time::Duration::from_secs(5)),
+                &(0..PARTITIONS).map(Partition::new).collect::<BTreeSet<_>>(),
+                now().plus(Duration::from_secs(5)),
                 10,
             )
             .await
             .expect("due");
         let work: Vec<_> = due
             .into_iter()
-            .map(|due| crate::apply_batch::Work {
-                id: due.id,
-                partition: due.partition,
-                answer: None,
-            })
+            .map(|due| Work { id: due.id, partition: due.partition, answer: None })
             .collect();
-        let policy = super::bench::POLICY;
-        crate::apply_batch::apply(&bench.store, &fences, &work, &policy, super::bench::now())
-            .await
-            .expect("applied");
+        let policy = POLICY;
+        apply(&bench.store, &fences, &work, &policy, now()).await.expect("applied");
         // What is held stays; below that it cannot go.
         let more = "sku,name,quantity\ns1,Renamed,12\n";
         let done = import(&bench, more, Format::Csv, false).await.expect("imported");
@@ -111,4 +105,76 @@ async fn csv_mistakes_are_named() {
     assert_eq!(done.created, 1);
     let lines: Vec<u64> = done.bad.first.iter().map(|bad| bad.line).collect();
     assert_eq!(lines, [2, 3, 4], "{:?}", done.bad);
+}
+
+/// Reserves three of `item` as soon as some of the import is written and some is not, as the API and a worker
+/// would, and does not wait long for it.
+async fn reserve_meanwhile(bench: &Bench, item: ItemId) -> OnProgress {
+    let store = bench.another().await;
+    let other = bench.another().await;
+    let fences: Fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
+    let mut once = Some((store, other, fences));
+    Box::new(move |progress| {
+        let Progress::Writing { items, of } = progress else { return };
+        let Some((store, other, fences)) = once.take_if(|_| items < of) else { return };
+        let reserved = async {
+            let id = accept_on(&store, &[(item, 3)], None).await;
+            let partition = Partition::of(item, PARTITIONS);
+            let work = [Work { id, partition, answer: None }];
+            apply(&other, &fences, &work, &POLICY, now()).await.expect("applied").changed
+        };
+        let limited = tokio::time::timeout(Duration::from_secs(2), reserved);
+        let runtime = tokio::runtime::Handle::current();
+        let changed = tokio::task::block_in_place(|| runtime.block_on(limited));
+        let changed = changed.expect("nobody waits for the end of an import");
+        assert_eq!(changed.first().map(|(_, status)| *status), Some(Status::Held));
+    })
+}
+
+/// `hot` as it is now, between two crowds of other items.
+fn crowd(hot: &str, first: bool) -> String {
+    let mut text = String::new();
+    if first {
+        text.push_str(hot);
+    }
+    for number in 0..4500 {
+        let _infallible =
+            writeln!(text, "{{\"sku\":\"c{number}\",\"name\":\"C {number}\",\"quantity\":1}}");
+    }
+    if !first {
+        text.push_str(hot);
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reservations_go_on_beside_an_import() {
+    for bench in Bench::each().await {
+        let hot = "{\"sku\":\"hot\",\"name\":\"Hot\",\"quantity\":10}\n";
+        import(&bench, hot, Format::Ndjson, false).await.expect("imported");
+        let item = bench.store.list_items(None, 0, 1).await.expect("a list").remove(0).id;
+        // Written already when somebody wants it: its row is free again.
+        let text = crowd(&hot.replace("10", "20"), true);
+        let meanwhile = reserve_meanwhile(&bench, item).await;
+        let done = import_while(&bench, &text, meanwhile).await;
+        assert_eq!((done.created, done.updated, done.bad.count), (4500, 1, 0));
+        let stock = bench.stock(item).await;
+        assert_eq!((stock.quantity(), stock.available(), stock.held()), (20, 17, 3));
+        // Not written yet when more of it is taken than it would have: it stays, and is named.
+        let text = crowd(&hot.replace("10", "5"), false).replace("\"C ", "\"Crowd ");
+        let meanwhile = reserve_meanwhile(&bench, item).await;
+        let done = import_while(&bench, &text, meanwhile).await;
+        assert_eq!((done.created, done.updated, done.unchanged), (0, 4500, 0));
+        let lines: BTreeSet<u64> = done.bad.first.iter().map(|bad| bad.line).collect();
+        assert_eq!((done.bad.count, lines), (1, [4501].into()));
+        let stock = bench.stock(item).await;
+        assert_eq!((stock.quantity(), stock.available(), stock.held()), (20, 14, 6));
+    }
+}
+
+async fn import_while(bench: &Bench, text: &str, progress: OnProgress) -> Imported {
+    let reader = Cursor::new(text.as_bytes().to_vec());
+    let options = Options::default();
+    let done = run(bench.store.sql(), reader, Format::Ndjson, options, clock(), progress).await;
+    done.expect("imported")
 }
