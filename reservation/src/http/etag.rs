@@ -35,9 +35,10 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     if tags == ["*"] {
         return Ok(IfMatch::Any);
     }
+    // A version has one tag: what only reads like it, `"07"` or `W/"7"`, is the tag of something else.
     let versions = tags.iter().filter_map(|tag| {
         let number = tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()?;
-        Version::new(number)
+        Version::new(number).filter(|_| etag(number).as_bytes() == tag.as_bytes())
     });
     Ok(IfMatch::OneOf(versions.collect()))
 }
@@ -54,23 +55,34 @@ pub(super) fn not_modified(headers: &HeaderMap, version: u64) -> bool {
 fn tags(headers: &HeaderMap, name: &header::HeaderName) -> Result<Vec<String>, ApiError> {
     let mut tags = Vec::new();
     for value in headers.get_all(name) {
-        let text = value.to_str().map_err(|_| malformed(name))?;
-        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-            let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-            let quoted = opaque.len() >= 2
-                && opaque.starts_with('"')
-                && opaque.ends_with('"')
-                && opaque.matches('"').count() == 2;
-            if !quoted && tag != "*" {
+        let mut rest = value.to_str().map_err(|_| malformed(name))?;
+        loop {
+            rest = rest.trim_start_matches([',', ' ', '\t']);
+            if rest.is_empty() {
+                break;
+            }
+            let (tag, after) = first_tag(rest).ok_or_else(|| malformed(name))?;
+            tags.push(tag.to_owned());
+            rest = after.trim_start_matches([' ', '\t']);
+            if !rest.is_empty() && !rest.starts_with(',') {
                 return Err(malformed(name));
             }
-            tags.push(tag.to_owned());
         }
     }
     if tags.len() > 1 && tags.iter().any(|tag| tag == "*") {
         return Err(malformed(name));
     }
     Ok(tags)
+}
+
+/// The tag that a text begins with, and what follows. There may be commas in it.
+fn first_tag(text: &str) -> Option<(&str, &str)> {
+    if text.starts_with('*') {
+        return text.split_at_checked(1);
+    }
+    let weak = if text.starts_with("W/") { 2 } else { 0 };
+    let opaque = text.get(weak..)?.strip_prefix('"')?;
+    text.split_at_checked(weak + 1 + opaque.find('"')? + 1)
 }
 
 fn malformed(name: &header::HeaderName) -> ApiError {
@@ -92,8 +104,12 @@ mod tests {
         assert_eq!(if_match(&headers("*")).expect("any"), IfMatch::Any);
         let two = if_match(&headers("\"7\", \"8\"")).expect("two");
         assert_eq!(two, IfMatch::OneOf(vec![version(7), version(8)]));
-        assert_eq!(if_match(&headers("W/\"7\"")).expect("weak"), IfMatch::OneOf(vec![]));
-        for wrong in ["7", "\"", "*x", "*, \"7\"", "\"7", "\"7\"\"8\""] {
+        for other in ["W/\"7\"", "\"07\"", "\"+7\"", "\"\"", "\"7,8\""] {
+            assert_eq!(if_match(&headers(other)).expect(other), IfMatch::OneOf(vec![]), "{other}");
+        }
+        let with_commas = if_match(&headers(" ,\"a, b\",, W/\"x\" ,\"7\", ")).expect("a list");
+        assert_eq!(with_commas, IfMatch::OneOf(vec![version(7)]));
+        for wrong in ["7", "\"", "*x", "*, \"7\"", "\"7", "\"7\"\"8\"", "w/\"7\"", "W/7"] {
             let status = if_match(&headers(wrong)).expect_err(wrong).status();
             assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
         }
