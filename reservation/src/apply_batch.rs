@@ -220,11 +220,8 @@ impl<'a> Steps<'a> {
         let Some((id, outcome)) = answer else { return };
         let Some(payment) = self.payment.take_if(|payment| payment.id == *id) else { return };
         if let Outcome::Unknown { error } = outcome {
-            self.attempts = self.attempts.saturating_add(1);
-            self.last_error = Some(error.clone());
-            self.retry_at = Some(self.now.plus(backoff(self.policy.backoff, self.attempts)));
             self.payment = Some(payment);
-            return;
+            return self.try_again(error.clone());
         }
         match payment.clone().answered(outcome) {
             Ok(answered) => {
@@ -234,8 +231,18 @@ impl<'a> Steps<'a> {
             Err(unfitting) => {
                 tracing::warn!(payment = %id, ?outcome, %unfitting, "an answer does not fit");
                 self.payment = Some(payment);
+                // A late answer to an earlier question does no harm. But a provider that contradicts itself
+                // would be asked the same again at once, for ever.
+                self.try_again(unfitting.to_string());
             }
         }
+    }
+
+    /// The step failed; it is tried again later, so many times.
+    fn try_again(&mut self, error: String) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.last_error = Some(error);
+        self.retry_at = Some(self.now.plus(backoff(self.policy.backoff, self.attempts)));
     }
 
     /// Goes on as far as SQL alone can go.

@@ -1,8 +1,14 @@
 //! Batches on real databases: the states, the stock, the fence, and the guard with its control.
 
+use std::time::Duration;
+
 use crate::{
     apply_batch::{Fences, Work, apply},
-    domain::{fence::Partition, reservation::Status},
+    domain::{
+        fence::Partition,
+        payment::{Call, Outcome},
+        reservation::Status,
+    },
     tests::bench::{Bench, PARTITIONS, POLICY, now},
 };
 
@@ -56,5 +62,36 @@ async fn a_stale_owner_changes_nothing() {
         let after = Fences::from([(partition, fence)]);
         let applied = apply(&other, &after, &work, &POLICY, now()).await.expect("applied");
         assert_eq!(applied.changed, [(id, Status::Held)]);
+    }
+}
+
+/// A provider that answers what it cannot have been asked is not asked again at once and for ever: later, a
+/// few times, and then an administrator is.
+#[tokio::test]
+async fn a_provider_that_contradicts_itself_is_given_time_and_then_up() {
+    for bench in Bench::each().await {
+        let item = bench.priced_item(3, Some(100)).await;
+        let partition = Partition::of(item, PARTITIONS);
+        let fences: Fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
+        let id = bench.accept(&[(item, 1)], Some("tok_ok")).await;
+        let mut time = now();
+        for attempt in 1..=POLICY.attempts {
+            let work = [Work { id, partition, answer: None }];
+            let asks = apply(&bench.store, &fences, &work, &POLICY, time).await.expect("applied");
+            let [(_, charge)] = asks.charges.as_slice() else {
+                panic!("attempt {attempt}: {asks:?}")
+            };
+            assert_eq!(charge.call, Call::Authorize);
+            // Nobody asked for a refund.
+            let work =
+                [Work { id, partition, answer: Some((charge.payment.id, Outcome::Refunded)) }];
+            let heard = apply(&bench.store, &fences, &work, &POLICY, time).await.expect("applied");
+            assert!(heard.charges.is_empty(), "asked again at once: {heard:?}");
+            time = time.plus(Duration::from_mins(1));
+        }
+        let record = bench.store.find_reservation(id).await.expect("read").expect("there");
+        assert_eq!(record.status, Status::Attention);
+        let stock = bench.stock(item).await;
+        assert_eq!((stock.available(), stock.held()), (2, 1), "kept until somebody decides");
     }
 }
