@@ -25,9 +25,10 @@ impl ApiError {
 
     /// Fields that were refused.
     pub(crate) fn fields(errors: &[FieldError]) -> Self {
-        let detail = errors
-            .first()
-            .map_or_else(String::new, |error| format!("{}: {}", error.field, error.detail));
+        let detail = errors.first().map_or_else(String::new, |error| match error.field.as_str() {
+            "" => error.detail.clone(),
+            field => format!("{field}: {}", error.detail),
+        });
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", "A field is not valid")
             .detail(detail)
             .errors(errors)

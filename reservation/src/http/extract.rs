@@ -8,7 +8,7 @@ use axum::{
 };
 use futures::StreamExt;
 use haetae_base::problem::Problem;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
@@ -83,8 +83,14 @@ async fn bytes(request: Request) -> Result<Vec<u8>, ApiError> {
         .into())
 }
 
-/// Refuses another media type (RFC 9110 15.5.16).
+/// Refuses another media type, and a body that is compressed (RFC 9110 15.5.16).
 pub(super) fn needs_type(headers: &HeaderMap, types: &[&str]) -> Result<(), ApiError> {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported("The body must not be compressed.")
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .into());
+    }
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -93,13 +99,16 @@ pub(super) fn needs_type(headers: &HeaderMap, types: &[&str]) -> Result<(), ApiE
     if given.is_some_and(|given| types.contains(&given.as_str())) {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(unsupported(format!("Content-Type must be {}.", types.join(" or "))).into())
+}
+
+fn unsupported(detail: impl Into<String>) -> Problem {
+    Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
         "The body is of another type than this takes",
     )
-    .detail(format!("Content-Type must be {}.", types.join(" or ")))
-    .into())
+    .detail(detail)
 }
 
 fn malformed(detail: impl Into<String>) -> ApiError {

@@ -224,6 +224,10 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
     }
     post("{} {}", "application/json").await.problem(422, "invalid-field");
     post("{}", "text/plain").await.problem(415, "unsupported-media-type");
+    let zipped = stand.request("POST", "/api/v1/reservations", CUSTOMER).json(&json!({}));
+    let zipped = send(zipped.header("Content-Encoding", "gzip")).await;
+    zipped.problem(415, "unsupported-media-type");
+    assert_eq!(zipped.header("accept-encoding"), "identity");
     let huge = stand.request("POST", "/api/v1/reservations", CUSTOMER);
     let huge = huge.header("Idempotency-Key", "k").json(&json!({"note": "x".repeat(1_000_000)}));
     send(huge).await.problem(413, "body-too-large");
