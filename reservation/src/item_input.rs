@@ -29,7 +29,7 @@ pub const MAX_DESCRIPTION: usize = 4000;
 #[serde(deny_unknown_fields)]
 pub struct ItemInput {
     /// The seller's own key, unique; an import finds the item by it.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     pub sku: Option<String>,
     /// What it is called.
     #[schema(min_length = 1, max_length = 200)]
@@ -57,10 +57,10 @@ pub struct ItemInput {
 #[serde(deny_unknown_fields)]
 pub struct PriceInput {
     /// In minor units: cents, won.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub amount_minor: i64,
     /// Three capital letters (ISO 4217).
-    #[schema(min_length = 3, max_length = 3)]
+    #[schema(pattern = "^[A-Z]{3}$")]
     pub currency: String,
 }
 
@@ -70,19 +70,19 @@ pub struct PriceInput {
 pub struct ItemPatchInput {
     /// The seller's own key.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub sku: Option<Option<String>>,
     /// What it is called.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
     pub name: Option<Option<String>>,
     /// More about it.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 4000)]
     pub description: Option<Option<String>>,
     /// How many there are; what is held and sold stays.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u32>)]
+    #[schema(value_type = u32, required = false, maximum = 1_000_000_000)]
     pub quantity: Option<Option<u32>>,
     /// What one unit costs.
     #[serde(default, deserialize_with = "present_object")]
@@ -90,7 +90,7 @@ pub struct ItemPatchInput {
     pub price: Option<Option<PriceInput>>,
     /// When it takes place (RFC 3339).
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub starts_at: Option<Option<String>>,
     /// Attributes to merge: `null` removes one, or all.
     #[serde(default, deserialize_with = "present")]
@@ -167,6 +167,10 @@ impl ItemPatchInput {
                 .attributes
                 .map(|attributes| attributes.map(|attributes| errors.attributes(attributes))),
         };
+        // Whether it is enough for what is held and sold is seen where that is known.
+        if let Some(Err(error)) = patch.quantity.map(Stock::new) {
+            errors.add("/quantity", error.to_string());
+        }
         if errors.0.is_empty() { Ok(patch) } else { Err(errors.0) }
     }
 }
@@ -296,5 +300,8 @@ mod tests {
             serde_json::from_value(json!({"price": null, "quantity": 3})).expect("a patch");
         let patch = patch.check().expect("within bounds");
         assert_eq!((patch.price, patch.description, patch.quantity), (Some(None), None, Some(3)));
+        let patch: ItemPatchInput =
+            serde_json::from_value(json!({"quantity": Stock::MAX + 1})).expect("a patch");
+        assert_eq!(patch.check().expect_err("too many")[0].field, "/quantity");
     }
 }

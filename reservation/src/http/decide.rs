@@ -54,17 +54,17 @@ pub(super) struct CancelInput {
 /// Confirm a reservation that is held.
 #[utoipa::path(
     post, path = "/api/v1/reservations/{id}/confirm", tag = "reservations",
-    request_body = Option<ConfirmInput>,
+    request_body = ConfirmInput,
     params(
-        ("id" = String, Path, description = "`rsv_…`"),
+        ("id" = String, Path, description = "`rsv_…`",
+            pattern = "^rsv_[0-7][0-9A-HJKMNP-TV-Z]{25}$"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds, at most 30"),
     ),
     security(("bearer" = ["reservations:write"])),
     responses(
         (status = 200, description = "It is confirmed", body = ReservationShape),
         (status = 202, description = "It is being confirmed", body = ReservationShape),
-        (status = 409, description = "Its state does not allow it, or the payment was refused",
-            content_type = "application/problem+json"),
+        (status = 409, description = "Its state does not allow it, or the payment was refused"),
     )
 )]
 pub(super) async fn confirm(
@@ -89,16 +89,17 @@ pub(super) async fn confirm(
 /// Cancel a reservation: the stock goes back, and the money.
 #[utoipa::path(
     post, path = "/api/v1/reservations/{id}/cancel", tag = "reservations",
-    request_body = Option<CancelInput>,
+    request_body = CancelInput,
     params(
-        ("id" = String, Path, description = "`rsv_…`"),
+        ("id" = String, Path, description = "`rsv_…`",
+            pattern = "^rsv_[0-7][0-9A-HJKMNP-TV-Z]{25}$"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds, at most 30"),
     ),
     security(("bearer" = ["reservations:write"])),
     responses(
         (status = 200, description = "It is cancelled", body = ReservationShape),
         (status = 202, description = "It is being cancelled", body = ReservationShape),
-        (status = 409, description = "Its state does not allow it", content_type = "application/problem+json"),
+        (status = 409, description = "Its state does not allow it"),
     )
 )]
 pub(super) async fn cancel(

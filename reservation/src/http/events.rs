@@ -108,7 +108,8 @@ impl Drop for OpenStream {
 #[utoipa::path(
     get, path = "/api/v1/reservations/{id}/events", tag = "reservations",
     params(
-        ("id" = String, Path, description = "`rsv_…`"),
+        ("id" = String, Path, description = "`rsv_…`",
+            pattern = "^rsv_[0-7][0-9A-HJKMNP-TV-Z]{25}$"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id:` of the last event that was received"),
     ),
     security(("bearer" = ["reservations:read"])),
@@ -116,8 +117,8 @@ impl Drop for OpenStream {
         (status = 200, description = "Server-sent events; `data` is JSON. Ends after a final state, when the token ends, and when the service stops.",
             body = outbox::EventBody, content_type = "text/event-stream"),
         (status = 204, description = "Nothing will follow any more: do not come back"),
-        (status = 404, description = "The caller has no such reservation", content_type = "application/problem+json"),
-        (status = 429, description = "The caller follows too many already", content_type = "application/problem+json"),
+        (status = 404, description = "The caller has no such reservation"),
+        (status = 429, description = "The caller follows too many already"),
     )
 )]
 pub(super) async fn events(

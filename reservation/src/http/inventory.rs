@@ -33,7 +33,7 @@ use crate::{
 pub(super) const MAX_LIMIT: u32 = 100;
 pub(super) const USUAL_LIMIT: u32 = 20;
 
-/// The longest search, in bytes.
+/// The longest search, in characters.
 pub(super) const MAX_SEARCH: usize = 200;
 
 /// The longest import over HTTP, in bytes. The command line has no such bound.
@@ -43,10 +43,12 @@ const MAX_IMPORT: usize = 64 * 1024 * 1024;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Words to search for, each as the beginning of a word.
+    #[param(max_length = 200)]
     q: Option<String>,
     /// Where the page begins: `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many items, from 1 to 100; 20 when left out.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
@@ -70,8 +72,8 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let limit = limit(query.limit)?;
     let search = query.q.as_deref().map(str::trim).filter(|search| !search.is_empty());
-    if search.is_some_and(|search| search.len() > MAX_SEARCH) {
-        return Err(ApiError::parameter("q", format!("must have at most {MAX_SEARCH} bytes")));
+    if search.is_some_and(|search| search.chars().count() > MAX_SEARCH) {
+        return Err(ApiError::parameter("q", format!("must have at most {MAX_SEARCH} characters")));
     }
     let list = format!("inventory {}", search.unwrap_or_default());
     let after = match Cursor::read(query.cursor.as_deref(), &list)? {
@@ -90,11 +92,12 @@ pub(super) async fn list(
 /// Read an item.
 #[utoipa::path(
     get, path = "/api/v1/inventory/{id}", tag = "inventory",
-    params(("id" = String, Path, description = "`inv_…`")),
+    params(("id" = String, Path, description = "`inv_…`",
+            pattern = "^inv_[0-7][0-9A-HJKMNP-TV-Z]{25}$")),
     responses(
         (status = 200, description = "The item, with a strong `ETag`", body = ItemShape),
         (status = 304, description = "It is what `If-None-Match` names"),
-        (status = 404, description = "There is no such item", content_type = "application/problem+json"),
+        (status = 404, description = "There is no such item"),
     )
 )]
 pub(super) async fn get(
@@ -119,8 +122,8 @@ pub(super) async fn get(
     security(("bearer" = ["inventory:write"])),
     responses(
         (status = 201, description = "It was created", body = ItemShape),
-        (status = 409, description = "Another item has this sku", content_type = "application/problem+json"),
-        (status = 422, description = "A field is not valid", content_type = "application/problem+json"),
+        (status = 409, description = "Another item has this sku"),
+        (status = 422, description = "A field is not valid"),
     )
 )]
 pub(super) async fn create(
@@ -142,18 +145,21 @@ pub(super) async fn create(
 
 /// Change an item.
 #[utoipa::path(
-    patch, path = "/api/v1/inventory/{id}", tag = "inventory", request_body = ItemPatchInput,
+    patch, path = "/api/v1/inventory/{id}", tag = "inventory",
+    request_body(content(
+        (ItemPatchInput = "application/merge-patch+json"), (ItemPatchInput = "application/json")
+    )),
     params(
-        ("id" = String, Path, description = "`inv_…`"),
+        ("id" = String, Path, description = "`inv_…`",
+            pattern = "^inv_[0-7][0-9A-HJKMNP-TV-Z]{25}$"),
         ("If-Match" = String, Header, description = "The `ETag` of the item that is changed"),
     ),
     security(("bearer" = ["inventory:write"])),
     responses(
         (status = 200, description = "It was changed", body = ItemShape),
-        (status = 409, description = "The quantity is below what is held and sold, or the sku is taken",
-            content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing", content_type = "application/problem+json"),
+        (status = 409, description = "The quantity is below what is held and sold, or the sku is taken"),
+        (status = 412, description = "It was changed meanwhile"),
+        (status = 428, description = "`If-Match` is missing"),
     )
 )]
 pub(super) async fn patch(
@@ -231,8 +237,7 @@ fn lines(bad: &BadLines) -> Vec<BadLineShape> {
     security(("bearer" = ["inventory:write"])),
     responses(
         (status = 200, description = "What was done", body = ImportShape),
-        (status = 422, description = "Some lines are no items; nothing was imported",
-            content_type = "application/problem+json"),
+        (status = 422, description = "Some lines are no items; nothing was imported"),
     )
 )]
 pub(super) async fn import(

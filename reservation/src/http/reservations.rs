@@ -25,21 +25,25 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Only those in this state. With the scope `inventory:write`, `attention` lists everybody's.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
     /// Where the page begins: `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many, from 1 to 100; 20 when left out.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
 /// Read a reservation.
 #[utoipa::path(
     get, path = "/api/v1/reservations/{id}", tag = "reservations",
-    params(("id" = String, Path, description = "`rsv_…`")),
+    params(("id" = String, Path, description = "`rsv_…`",
+            pattern = "^rsv_[0-7][0-9A-HJKMNP-TV-Z]{25}$")),
     security(("bearer" = ["reservations:read"])),
     responses(
-        (status = 200, description = "The reservation", body = ReservationShape),
-        (status = 404, description = "The caller has no such reservation", content_type = "application/problem+json"),
+        (status = 200, description = "The reservation, with a strong `ETag`", body = ReservationShape),
+        (status = 304, description = "It is what `If-None-Match` names"),
+        (status = 404, description = "The caller has no such reservation"),
     )
 )]
 pub(super) async fn get(

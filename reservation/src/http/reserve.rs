@@ -64,7 +64,7 @@ pub(super) struct ReserveInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct LineInput {
     /// `inv_…`
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^inv_[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
     inventory_id: ItemId,
     /// How many.
     #[schema(value_type = u32, minimum = 1, maximum = 10_000)]
@@ -101,11 +101,9 @@ pub(super) fn token(input: Option<PaymentInput>, errors: &mut Errors) -> Option<
     responses(
         (status = 201, description = "It is held, or confirmed", body = ReservationShape),
         (status = 202, description = "It is accepted and will be decided", body = ReservationShape),
-        (status = 400, description = "`Idempotency-Key` is missing", content_type = "application/problem+json"),
-        (status = 409, description = "Not enough stock, the payment was refused, too much is open already, or a request with this key is still running",
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field is not valid, or the key was used for another request",
-            content_type = "application/problem+json"),
+        (status = 400, description = "`Idempotency-Key` is missing"),
+        (status = 409, description = "Not enough stock, the payment was refused, too much is open already, or a request with this key is still running"),
+        (status = 422, description = "A field is not valid, or the key was used for another request"),
     )
 )]
 pub(super) async fn create(

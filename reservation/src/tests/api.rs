@@ -498,6 +498,44 @@ async fn the_description_names_every_path() {
     assert!(text.contains("Idempotency-Key") && text.contains("bearer"));
 }
 
+/// Whatever an operation answers is described: the refusals that were provoked elsewhere in this file too.
+#[tokio::test]
+async fn the_description_names_every_answer() {
+    let stand = Stand::each().await.remove(0);
+    let description = stand.get("/api/v1/openapi.json", "").await.json();
+    let answers = |path: &str, method: &str| {
+        let described = description["paths"][path][method]["responses"].as_object();
+        described.expect("an operation").keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let (all, item) = ("/api/v1/reservations", "/api/v1/reservations/{id}");
+    assert_eq!(answers(all, "post"), "201 202 400 401 403 409 413 415 422 429 503");
+    assert_eq!(answers(item, "get"), "200 304 400 401 403 404 429 503");
+    assert_eq!(
+        answers("/api/v1/reservations/{id}/confirm", "post"),
+        "200 202 400 401 403 404 409 413 415 422 429 503"
+    );
+    assert_eq!(answers("/api/v1/inventory", "get"), "200 400 429 503");
+    assert_eq!(
+        answers("/api/v1/inventory/{id}", "patch"),
+        "200 400 401 403 404 409 412 413 415 422 428 429 503"
+    );
+    for (path, item) in description["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                if status.starts_with(['4', '5']) {
+                    let shape = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                    assert_eq!(shape, "#/components/schemas/Problem", "{method} {path} {status}");
+                }
+            }
+        }
+    }
+    let decides = &description["paths"]["/api/v1/reservations/{id}/cancel"]["post"];
+    assert_ne!(decides["requestBody"]["required"], true, "it may be left out");
+    let changes =
+        &description["paths"]["/api/v1/inventory/{id}"]["patch"]["requestBody"]["content"];
+    assert!(changes["application/merge-patch+json"].is_object(), "{changes}");
+}
+
 #[tokio::test]
 async fn a_person_has_so_many_units_open_at_a_time() {
     for bench in Bench::each().await {
