@@ -6,6 +6,7 @@
 //! on. An import that was interrupted has written the first of them: of items with a `sku`, importing the
 //! same file once more finishes the work.
 
+mod lines;
 mod read;
 mod spool;
 mod write;

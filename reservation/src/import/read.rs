@@ -2,7 +2,7 @@
 //! all that is wrong with it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, BufRead, BufReader, Read},
 };
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     BadLines, Format, ImportError, OnProgress, Progress,
+    lines::Counted,
     spool::{Chunks, Spool},
 };
 use crate::{
@@ -78,6 +79,7 @@ impl Reading<'_> {
     }
 
     fn csv(&mut self, source: impl Read) -> Result<(), ImportError> {
+        let (source, lines) = Counted::new(source);
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
         let head = reader.headers().map_err(|error| ImportError::File(error.to_string()))?.clone();
         for needed in ["name", "quantity"] {
@@ -87,18 +89,23 @@ impl Reading<'_> {
                 )));
             }
         }
+        let mut columns = HashSet::with_capacity(head.len());
+        if let Some(twice) = head.iter().find(|column| !columns.insert(*column)) {
+            return Err(ImportError::File(format!(
+                "the first line names the column {twice} twice"
+            )));
+        }
         let mut record = csv::StringRecord::new();
         loop {
-            let line = reader.position().line();
-            match reader.read_record(&mut record) {
+            let start = reader.position().byte();
+            let read = reader.read_record(&mut record);
+            let line = lines.of(start);
+            match read {
                 Ok(false) => return Ok(()),
-                Ok(true) => {
-                    let line = record.position().map_or(line, csv::Position::line);
-                    match csv_item(&head, &record) {
-                        Ok(input) => self.item(line, input)?,
-                        Err(reason) => self.bad.add(line, reason),
-                    }
-                }
+                Ok(true) => match csv_item(&head, &record) {
+                    Ok(input) => self.item(line, input)?,
+                    Err(reason) => self.bad.add(line, reason),
+                },
                 Err(error) => match error.kind() {
                     csv::ErrorKind::Io(_) => return Err(io::Error::other(error).into()),
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
@@ -159,6 +166,7 @@ fn skip_line(source: &mut impl BufRead) -> io::Result<u64> {
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
+        Some((reason, _)) if error.column() == 0 => reason.to_owned(),
         Some((reason, _)) => format!("{reason} (column {})", error.column()),
         None => text,
     }

@@ -105,6 +105,13 @@ async fn csv_mistakes_are_named() {
     assert_eq!(done.created, 1);
     let lines: Vec<u64> = done.bad.first.iter().map(|bad| bad.line).collect();
     assert_eq!(lines, [2, 3, 4], "{:?}", done.bad);
+    let twice = import(&bench, "name,quantity,name\nA,1,B\n", Format::Csv, true).await;
+    assert!(matches!(twice, Err(ImportError::File(_))), "{twice:?}");
+    // Line ends as Windows has them, blank lines, and a line break in a field.
+    let csv = "\u{feff}name,quantity\r\nA,x\r\n\r\n\r\n\"B\r\nb\",y\r\nC\r\n\r\nD,1\r\n,1\r\n";
+    let done = import(&bench, csv, Format::Csv, true).await.expect("imported");
+    let lines: Vec<u64> = done.bad.first.iter().map(|bad| bad.line).collect();
+    assert_eq!((done.created, lines), (1, vec![2, 5, 7, 10]), "{:?}", done.bad);
 }
 
 /// Reserves three of `item` as soon as some of the import is written and some is not, as the API and a worker
