@@ -86,33 +86,27 @@ pub async fn release(redis: &Redis, partition: Partition, token: &str) -> RedisR
 
 const WORKERS: &str = "haetae:reservation:workers";
 
-/// Says that the worker `token` is alive until `until_millis`, and counts those that are at
-/// `now_millis`.
+/// Says that the worker `token` is alive for another `ttl`, and counts those that are. By the clock of Redis,
+/// which is the same for all: by its own, a worker whose clock was ahead would be counted long after its death,
+/// and nobody would take its share. Should that clock itself be set back, nobody is believed to live for more
+/// than a few leases; whoever does says so again in a moment.
 ///
 /// # Errors
 /// When Redis is away.
-pub async fn announce(
-    redis: &Redis,
-    token: &str,
-    now_millis: i64,
-    until_millis: i64,
-) -> RedisResult<usize> {
-    let (count,): (usize,) = redis::pipe()
-        .cmd("ZADD")
-        .arg(WORKERS)
-        .arg(until_millis)
-        .arg(token)
-        .ignore()
-        .cmd("ZREMRANGEBYSCORE")
-        .arg(WORKERS)
-        .arg("-inf")
-        .arg(now_millis)
-        .ignore()
-        .cmd("ZCARD")
-        .arg(WORKERS)
-        .query_async(&mut redis.connection())
-        .await?;
-    Ok(count)
+pub async fn announce(redis: &Redis, token: &str, ttl: Duration) -> RedisResult<usize> {
+    Script::new(
+        "local time = redis.call('TIME')
+         local now = time[1] * 1000 + math.floor(time[2] / 1000)
+         redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+         redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+         redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now + 4 * ARGV[2], '+inf')
+         return redis.call('ZCARD', KEYS[1])",
+    )
+    .key(WORKERS)
+    .arg(token)
+    .arg(millis(ttl))
+    .invoke_async(&mut redis.connection())
+    .await
 }
 
 /// Says that the worker `token` goes.
@@ -121,4 +115,31 @@ pub async fn announce(
 /// When Redis is away.
 pub async fn depart(redis: &Redis, token: &str) -> RedisResult<()> {
     cmd("ZREM").arg(WORKERS).arg(token).query_async(&mut redis.connection()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::AsyncCommands;
+
+    use super::*;
+    use crate::tests::stand::RedisServer;
+
+    #[tokio::test]
+    async fn the_dead_are_not_counted_whatever_their_clocks_said() {
+        let server = RedisServer::start();
+        let redis = server.connect().await;
+        let ttl = Duration::from_secs(5);
+        assert_eq!(announce(&redis, "a", ttl).await.expect("Redis"), 1);
+        assert_eq!(announce(&redis, "b", ttl).await.expect("Redis"), 2);
+        assert_eq!(announce(&redis, "a", ttl).await.expect("Redis"), 2);
+        // Died an hour ahead of its time, or the clock of Redis was set back since; and one long ago.
+        let alive_until: i64 = redis.connection().zscore(WORKERS, "a").await.expect("a score");
+        for (ghost, hours) in [("ahead", 1), ("long gone", -1)] {
+            let until = alive_until + hours * 3_600_000;
+            let _added: i64 = redis.connection().zadd(WORKERS, ghost, until).await.expect("added");
+        }
+        assert_eq!(announce(&redis, "b", ttl).await.expect("Redis"), 2);
+        depart(&redis, "a").await.expect("Redis");
+        assert_eq!(announce(&redis, "b", ttl).await.expect("Redis"), 1);
+    }
 }

@@ -141,10 +141,7 @@ impl Ownership {
 
     /// One round. `false` when this worker has less than its share.
     async fn tick(&self) -> redis::RedisResult<bool> {
-        let now = self.clock.now();
-        let alive_until = now.plus(self.ttl).as_millis();
-        let workers =
-            lease::announce(&self.redis, &self.token, now.as_millis(), alive_until).await?;
+        let workers = lease::announce(&self.redis, &self.token, self.ttl).await?;
         self.renew().await?;
         let share = usize::from(self.count).div_ceil(workers.max(1));
         self.give_back(share).await?;
