@@ -172,3 +172,27 @@ async fn all_old_keys_are_forgotten_and_no_young_one() {
         assert_eq!(count().await, 1, "the young one");
     }
 }
+
+/// A row that no code of this program writes is worked on by nobody, and holds nobody up.
+#[tokio::test]
+async fn one_broken_row_holds_nobody_up() {
+    for bench in Bench::each().await {
+        let mut stand = Stand::on(bench, POLICY).await;
+        let item = stand.bench.item(30).await.to_string();
+        let mut ids = Vec::new();
+        for _ in 0..21 {
+            let accepted = stand.reserve(&basket(&[(&item, 1)]), 0).await.json();
+            ids.push(accepted["id"].as_str().expect("an id").to_owned());
+        }
+        let broken = ids.remove(7);
+        let breaks = format!("UPDATE reservations SET keeps = 'sold' WHERE id = '{broken}'");
+        stand.bench.store.sql().write.execute_unprepared(&breaks).await.expect("broken");
+        stand.work().await;
+        for id in &ids {
+            stand.settled(id, &["held"]).await;
+        }
+        let mends = format!("UPDATE reservations SET keeps = 'nothing' WHERE id = '{broken}'");
+        stand.bench.store.sql().write.execute_unprepared(&mends).await.expect("mended");
+        stand.settled(&broken, &["held"]).await;
+    }
+}

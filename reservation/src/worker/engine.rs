@@ -131,8 +131,11 @@ impl Engine {
                         tracing::error!(%error, reservation = %work.id, "cannot be worked on");
                         metrics::counter!("haetae_reservation_contradictions_total").increment(1);
                     }
-                    // One of them is broken; the others must not suffer for it.
-                    Err(group) => groups.extend(group.into_iter().map(|work| vec![work])),
+                    // One of them is broken; the others must not suffer for it, nor be written one by one.
+                    Err(mut group) => {
+                        let half = group.split_off(group.len() / 2);
+                        groups.extend([group, half]);
+                    }
                 },
             }
         }
