@@ -115,7 +115,7 @@ async fn write_chunk(
     now: Timestamp,
     bad: &mut BadLines,
 ) -> Result<Written, StoreError> {
-    let transaction = store.sql().begin_write().await?;
+    let transaction = store.begin_write().await?;
     if store.backend() != DbBackend::Sqlite {
         // The words of many items are sorted into the index together, not of each chunk anew.
         let room = "SET LOCAL gin_pending_list_limit = '128MB'; SET LOCAL work_mem = '128MB'";

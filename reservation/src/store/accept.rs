@@ -144,7 +144,7 @@ impl Store {
         rules: AcceptRules,
         now: Timestamp,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let prices = self.prices(&transaction, &requests).await?;
         let mut outcomes: Vec<Option<Acceptance>> = Vec::with_capacity(requests.len());
         let mut good = Vec::with_capacity(requests.len());

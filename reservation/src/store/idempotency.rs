@@ -106,7 +106,7 @@ impl Store {
             ("status", Kind::Number),
             ("body", Kind::Text),
         ];
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         self.execute(
             &transaction,
             format!(
@@ -127,7 +127,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn purge_keys(&self, horizon: Timestamp) -> Result<u64, StoreError> {
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let gone = self
             .execute(
                 &transaction,

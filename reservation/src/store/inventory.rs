@@ -212,7 +212,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<InventoryItem, WriteItemError> {
         let id = ItemId::new(now);
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let quantity = i64::from(stock.quantity());
         let mut values: Vec<Value> = vec![id.to_string().into(), quantity.into()];
         values.extend(columns(&about).map_err(StoreError::from)?);
@@ -243,7 +243,7 @@ impl Store {
         patch: ItemPatch,
         now: Timestamp,
     ) -> Result<InventoryItem, WriteItemError> {
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let lock = self.lock(" FOR NO KEY UPDATE OF v");
         let item = self.item_on(&transaction, id, lock).await?.ok_or(WriteItemError::NotFound)?;
         if item.version != expected {

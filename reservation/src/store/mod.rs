@@ -89,6 +89,18 @@ impl Store {
         self.sql.backend()
     }
 
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+        let transaction = self.sql.begin_write().await?;
+        if self.backend() != DbBackend::Sqlite {
+            // A process that is stopped in the middle must not hold its locks for ever: whoever sends the
+            // same request to another process would make that one wait, with all that came with it.
+            let bound = "SET LOCAL idle_in_transaction_session_timeout = '10s'";
+            transaction.execute_unprepared(bound).await?;
+        }
+        Ok(transaction)
+    }
+
     /// Rows handed over as the JSON parameter number `parameter`, under the name `alias`.
     pub(crate) fn table(&self, parameter: usize, alias: &str, columns: &[Column]) -> String {
         table::table(self.backend(), parameter, alias, columns)

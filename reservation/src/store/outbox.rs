@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn purge_events(&self, horizon: Timestamp) -> Result<u64, StoreError> {
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let gone = self
             .execute(
                 &transaction,

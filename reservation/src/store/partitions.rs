@@ -18,7 +18,7 @@ impl Store {
         owner: &str,
         now: Timestamp,
     ) -> Result<Fence, StoreError> {
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         if self.backend() != DbBackend::Sqlite {
             // The other leases have to be renewed meanwhile: this one is tried again later.
             transaction.execute_unprepared("SET LOCAL lock_timeout = '1s'").await?;
@@ -65,7 +65,7 @@ impl Store {
         if stray.is_none() {
             return Ok(0);
         }
-        let transaction = self.sql.begin_write().await?;
+        let transaction = self.begin_write().await?;
         let folded = self
             .execute(
                 &transaction,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sea_orm::ConnectionTrait;
+
 use crate::{
     apply_batch::{Fences, Work, apply},
     domain::{
@@ -9,7 +11,8 @@ use crate::{
         payment::{Call, Outcome},
         reservation::Status,
     },
-    tests::bench::{Bench, PARTITIONS, POLICY, now},
+    store::accept::{AcceptRequest, Acceptance},
+    tests::bench::{Bench, PARTITIONS, POLICY, RULES, now, request},
 };
 
 #[tokio::test]
@@ -94,4 +97,26 @@ async fn a_provider_that_contradicts_itself_is_given_time_and_then_up() {
         let stock = bench.stock(item).await;
         assert_eq!((stock.available(), stock.held()), (2, 1), "kept until somebody decides");
     }
+}
+
+/// An API is frozen between two statements, and its client sends the request to another one: with the same
+/// key, which the frozen one has written and not committed.
+#[tokio::test]
+async fn a_frozen_process_holds_nobody_up_for_ever() {
+    let Some(bench) = Bench::postgres().await else { return };
+    let item = bench.item(3).await;
+    let new = request(&[(item, 1)], None);
+    let frozen = bench.another().await;
+    let transaction = frozen.begin_write().await.expect("a transaction");
+    let key = format!(
+        "INSERT INTO idempotency_keys (subject, idempotency_key, fingerprint, reservation_id, \
+         created_at) VALUES ('{}', '{}', 'f', '{}', 0)",
+        new.subject, new.key.key, new.id
+    );
+    transaction.execute_unprepared(&key).await.expect("written");
+    let accepting = bench.store.accept(vec![AcceptRequest { new, answer: None }], RULES, now());
+    let accepted = tokio::time::timeout(Duration::from_secs(20), accepting).await;
+    let accepted = accepted.expect("not for ever").expect("accepted");
+    assert!(matches!(accepted.as_slice(), [Acceptance::Accepted(_)]), "{accepted:?}");
+    assert!(transaction.commit().await.is_err(), "the frozen one wakes up to nothing");
 }

@@ -8,7 +8,7 @@ mod write;
 use std::collections::{BTreeSet, HashMap};
 
 use haetae_base::clock::Timestamp;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult};
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
 use serde::Serialize;
 
 use super::{Column, Kind, Store, StoreError};
@@ -111,12 +111,7 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn begin_batch(&self) -> Result<BatchTransaction, StoreError> {
-        let transaction = self.sql.begin_write().await?;
-        if self.backend() != DbBackend::Sqlite {
-            // A process that is stopped in the middle must not hold its locks for ever.
-            let bound = "SET LOCAL idle_in_transaction_session_timeout = '10s'";
-            transaction.execute_unprepared(bound).await?;
-        }
+        let transaction = self.begin_write().await?;
         Ok(BatchTransaction { store: self.clone(), transaction })
     }
 }
