@@ -144,7 +144,7 @@ fn crowd(hot: &str, first: bool) -> String {
     if first {
         text.push_str(hot);
     }
-    for number in 0..4500 {
+    for number in 0..9000 {
         let _infallible =
             writeln!(text, "{{\"sku\":\"c{number}\",\"name\":\"C {number}\",\"quantity\":1}}");
     }
@@ -164,16 +164,16 @@ async fn reservations_go_on_beside_an_import() {
         let text = crowd(&hot.replace("10", "20"), true);
         let meanwhile = reserve_meanwhile(&bench, item).await;
         let done = import_while(&bench, &text, meanwhile).await;
-        assert_eq!((done.created, done.updated, done.bad.count), (4500, 1, 0));
+        assert_eq!((done.created, done.updated, done.bad.count), (9000, 1, 0));
         let stock = bench.stock(item).await;
         assert_eq!((stock.quantity(), stock.available(), stock.held()), (20, 17, 3));
         // Not written yet when more of it is taken than it would have: it stays, and is named.
         let text = crowd(&hot.replace("10", "5"), false).replace("\"C ", "\"Crowd ");
         let meanwhile = reserve_meanwhile(&bench, item).await;
         let done = import_while(&bench, &text, meanwhile).await;
-        assert_eq!((done.created, done.updated, done.unchanged), (0, 4500, 0));
+        assert_eq!((done.created, done.updated, done.unchanged), (0, 9000, 0));
         let lines: BTreeSet<u64> = done.bad.first.iter().map(|bad| bad.line).collect();
-        assert_eq!((done.bad.count, lines), (1, [4501].into()));
+        assert_eq!((done.bad.count, lines), (1, [9001].into()));
         let stock = bench.stock(item).await;
         assert_eq!((stock.quantity(), stock.available(), stock.held()), (20, 14, 6));
     }
