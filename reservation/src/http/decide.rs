@@ -82,8 +82,7 @@ pub(super) async fn confirm(
     }
     let waiter = state.waiters.wait_for(id);
     decide_confirm(&state, &caller, id, token.as_deref()).await?;
-    let done = |standing: &Standing| standing.status != Status::Held;
-    settled(&state, &caller, id, &headers, waiter, done).await
+    settled(&state, &caller, id, &headers, waiter, CONFIRMING).await
 }
 
 /// Cancel a reservation: the stock goes back, and the money.
@@ -117,8 +116,7 @@ pub(super) async fn cancel(
     }
     let waiter = state.waiters.wait_for(id);
     decide_cancel(&state, &caller, id, reason).await?;
-    let done = |standing: &Standing| standing.status != Status::Cancelling;
-    settled(&state, &caller, id, &headers, waiter, done).await
+    settled(&state, &caller, id, &headers, waiter, CANCELLING).await
 }
 
 pub(crate) async fn decide_confirm(
@@ -165,6 +163,24 @@ fn decided(
     }
 }
 
+/// What was decided, on its way.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    /// Where it leads.
+    to: Status,
+    /// Whether it is still going there. A step that an administrator has tried again is, until it succeeds.
+    still: fn(&Standing) -> bool,
+}
+
+const CONFIRMING: UnderWay = UnderWay {
+    to: Status::Confirmed,
+    still: |standing| matches!(standing.status, Status::Held | Status::Attention),
+};
+const CANCELLING: UnderWay = UnderWay {
+    to: Status::Cancelled,
+    still: |standing| matches!(standing.status, Status::Cancelling | Status::Attention),
+};
+
 /// The answer to a decision: 202, or what came of it if the client waits.
 async fn settled(
     state: &ApiState,
@@ -172,21 +188,25 @@ async fn settled(
     id: ReservationId,
     headers: &HeaderMap,
     waiter: Waiter,
-    done: fn(&Standing) -> bool,
+    way: UnderWay,
 ) -> Result<Response, ApiError> {
     let preference = Preference::of(headers);
     if let Some(wait) = preference.wait() {
-        wait_until(state, id, waiter, wait, done).await?;
+        wait_until(state, id, waiter, wait, |standing| !(way.still)(standing)).await?;
     }
     let record = state.store.find_reservation(id).await?.ok_or_else(ApiError::not_found)?;
-    let settled = done(&standing_of(&record));
+    let (status, still) = (record.status, (way.still)(&standing_of(&record)));
     if record.subject != caller.subject() && !caller.has(scope::INVENTORY) {
         return Err(ApiError::not_found());
     }
-    let mut response = if let (Status::Failed, Some(refusal)) = (record.status, &record.refusal) {
+    let mut response = if let (Status::Failed, Some(refusal)) = (status, &record.refusal) {
         ApiError::from(refusal_problem(refusal).with("id", id.to_string())).into_response()
+    } else if status != way.to && !still {
+        // Somebody else was faster with another decision.
+        let detail = format!("The reservation is {} meanwhile.", status.as_str());
+        ApiError::state(status, detail).into_response()
     } else {
-        let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let status = if still { StatusCode::ACCEPTED } else { StatusCode::OK };
         let mut response = (status, Json(ReservationShape::from(record))).into_response();
         if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/reservations/{id}")) {
             response.headers_mut().insert(header::LOCATION, location);

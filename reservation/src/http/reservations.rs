@@ -65,15 +65,16 @@ pub(super) async fn get(
     Ok((fields, Json(ReservationShape::from(record))).into_response())
 }
 
-/// The caller's reservation, or one that an administrator has to decide about. Another's is not there.
+/// The caller's reservation, or one that an administrator has to decide about, or had to: whoever decided
+/// sees what becomes of it. Another's is not there.
 pub(crate) async fn find_own(
     state: &ApiState,
     caller: &Caller,
     id: ReservationId,
 ) -> Result<Record, ApiError> {
     let record = state.store.find_reservation(id).await?.ok_or_else(ApiError::not_found)?;
-    let administrator = caller.has(scope::INVENTORY) && record.status == Status::Attention;
-    if record.subject == caller.subject() || administrator {
+    let stuck = || record.history.iter().any(|entry| entry.status == Status::Attention);
+    if record.subject == caller.subject() || caller.has(scope::INVENTORY) && stuck() {
         Ok(record)
     } else {
         Err(ApiError::not_found())

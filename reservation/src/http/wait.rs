@@ -37,7 +37,7 @@ pub(super) async fn wait_until(
     id: ReservationId,
     mut waiter: Waiter,
     wait: Duration,
-    done: fn(&Standing) -> bool,
+    done: impl Fn(&Standing) -> bool,
 ) -> Result<(), ApiError> {
     let looking = async {
         loop {

@@ -119,7 +119,14 @@ async fn a_payment_that_never_answers_ends_with_an_administrator() {
         let admin = "usr_admin:reservations:read+reservations:write+inventory:write";
         let list = stand.get("/api/v1/reservations?status=attention", admin).await.json();
         assert_eq!(list["items"][0]["id"], id.as_str());
+        // To try once more is not to have confirmed it.
+        let confirm = format!("/api/v1/reservations/{id}/confirm");
+        let again = send(stand.request("POST", &confirm, admin).header("Prefer", "wait=1")).await;
+        assert_eq!((again.status, &again.json()["status"]), (202, &json!("attention")));
         assert_eq!(stand.post(&cancel, admin, &json!({})).await.status, 202);
+        // Whoever decided can follow it, though it needs nobody for the moment.
+        let followed = stand.get(&format!("/api/v1/reservations/{id}"), admin).await;
+        assert_eq!(followed.status, 200, "{}", followed.text);
         let stuck = stand.settled(&id, &["attention", "cancelled"]).await;
         assert_eq!(history(&stuck)[..4], ["pending", "held", "attention", "cancelling"]);
     }
