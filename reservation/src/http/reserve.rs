@@ -76,7 +76,7 @@ pub(super) struct LineInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct PaymentInput {
     /// What stands for the card at the payment provider.
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]+$")]
     token: String,
 }
 
