@@ -23,6 +23,12 @@ struct ShortRow {
     least: i64,
 }
 
+/// An item that was written; a new one is at its first version.
+#[derive(FromQueryResult)]
+struct WrittenRow {
+    version: i64,
+}
+
 #[derive(FromQueryResult)]
 struct KnownRow {
     line: i64,
@@ -120,6 +126,8 @@ async fn write_chunk(
         // The words of many items are sorted into the index together, not of each chunk anew.
         let room = "SET LOCAL gin_pending_list_limit = '128MB'; SET LOCAL work_mem = '128MB'";
         transaction.execute_unprepared(room).await?;
+        // Two imports of the same items in another order would each wait for rows of the other.
+        transaction.execute_unprepared("SELECT pg_advisory_xact_lock(727065736573)").await?;
     }
     let known = known(store, &transaction, &chunk).await?;
     let written = upsert(store, &transaction, chunk, now).await?;
@@ -130,7 +138,8 @@ async fn write_chunk(
         too_few(bad, &ShortRow { line: row.line, least: row.least });
         short += 1;
     }
-    let created = items - known.len() as u64;
+    let created = written.iter().filter(|row| row.version == 1).count() as u64;
+    let written = written.len() as u64;
     Ok(Written { created, updated: written - created, unchanged: items - written - short })
 }
 
@@ -169,7 +178,7 @@ async fn upsert(
     transaction: &DatabaseTransaction,
     chunk: String,
     now: Timestamp,
-) -> Result<u64, DbErr> {
+) -> Result<Vec<WrittenRow>, DbErr> {
     let text = format!(
         "INSERT INTO inventory (id, sku, name, description, quantity, available, held, sold, \
          version, price_minor, currency, starts_at, attributes, terms, created_at, updated_at) \
@@ -189,10 +198,10 @@ async fn upsert(
          OR inventory.price_minor IS DISTINCT FROM excluded.price_minor \
          OR inventory.currency IS DISTINCT FROM excluded.currency \
          OR inventory.starts_at IS DISTINCT FROM excluded.starts_at \
-         OR inventory.attributes IS DISTINCT FROM excluded.attributes)",
+         OR inventory.attributes IS DISTINCT FROM excluded.attributes) RETURNING version",
         store.table(1, "w", &COLUMNS)
     );
     let values = [chunk.into(), now.as_millis().into()];
     let statement = Statement::from_sql_and_values(store.backend(), text, values);
-    Ok(transaction.execute_raw(statement).await?.rows_affected())
+    WrittenRow::find_by_statement(statement).all(transaction).await
 }

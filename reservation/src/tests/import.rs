@@ -185,3 +185,21 @@ async fn import_while(bench: &Bench, text: &str, progress: OnProgress) -> Import
     let done = run(bench.store.sql(), reader, Format::Ndjson, options, clock(), progress).await;
     done.expect("imported")
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_imports_of_the_same_items_take_turns() {
+    for bench in Bench::each().await {
+        let text = crowd("", true);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.reverse();
+        let backwards = lines.join("\n");
+        let nothing = || -> OnProgress { Box::new(|_| ()) };
+        let (one, other) = tokio::join!(
+            import_while(&bench, &text, nothing()),
+            import_while(&bench, &backwards, nothing())
+        );
+        assert_eq!(one.created + other.created, 9000, "{one:?} {other:?}");
+        assert_eq!(one.unchanged + other.unchanged, 9000, "{one:?} {other:?}");
+        assert_eq!(one.updated + other.updated, 0, "{one:?} {other:?}");
+    }
+}
