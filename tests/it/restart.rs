@@ -132,6 +132,22 @@ async fn a_stop_finishes_what_is_under_way() {
     assert_eq!(stopped.0, Some(0));
 }
 
+/// Somebody who follows a reservation does not hold the stop up, and hears the stream end instead of break.
+#[tokio::test]
+async fn an_open_event_stream_ends_with_the_stop() {
+    let mut shop = Shop::open(Options::default().set("GATEWAY__DRAIN", "50s")).await;
+    let item = shop.service.create_item("Followed", 1).await;
+    let held = api::id(&shop.customer.reserve(&[(&item, 1)], None, None).await);
+    shop.customer.settled(&held, &["held"]).await;
+    let request = shop.customer.request("GET", &format!("reservations/{held}/events"));
+    let stream = request.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let (stopped, rest) = tokio::join!(shop.stack.stop(), stream.text());
+    assert!(rest.expect("it ends, it does not break").contains("held"));
+    assert_eq!(stopped.0, Some(0));
+    assert!(stopped.1 < Duration::from_secs(30), "before the drain is over: {:?}", stopped.1);
+}
+
 /// The second Ctrl-C ends everything at once, redis-server too, whatever hangs.
 #[tokio::test]
 async fn a_second_wish_to_stop_leaves_nothing_behind() {

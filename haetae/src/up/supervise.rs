@@ -36,6 +36,9 @@ use crate::output;
 const FIRST_TRIES: u32 = 3;
 /// How long a role may take from its start until it is ready: a large database may have to be read.
 const READY_WITHIN: Duration = Duration::from_mins(5);
+/// How long the gateway finishes what is short before the reservation API is asked to end what is long: event streams
+/// have no end of their own, and would keep both open until the gateway cuts them off.
+const SHORT_REQUESTS: Duration = Duration::from_secs(1);
 /// How long a role that serves may lack something that it needs before it is taken as it is.
 const WHOLE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -276,12 +279,16 @@ impl Supervisor {
     }
 
     /// Ends everything: the gateway first, so that requests under way still find the services, then the
-    /// services, Redis last. A second wish to stop kills what is left.
+    /// services, Redis last. Only the reservation API is asked earlier, because it knows how to end its event
+    /// streams well. A second wish to stop kills what is left.
     pub(crate) async fn end(mut self) {
         if !self.ready.is_empty() {
             output::note("stopping …");
         }
         let mut kept = std::mem::take(&mut self.kept);
+        let streams = kept.get(&Role::Reservation).map(|kept| kept.end.clone());
+        let short_requests = time::sleep(SHORT_REQUESTS);
+        tokio::pin!(short_requests);
         for stage in [
             &[Role::Gateway][..],
             &[Role::Auth, Role::Reservation, Role::Worker][..],
@@ -296,6 +303,11 @@ impl Supervisor {
                     select! {
                         _ended = &mut task => break,
                         () = self.stop.wished() => self.kill.cancel(),
+                        () = &mut short_requests, if !short_requests.is_elapsed() => {
+                            if let Some(streams) = &streams {
+                                streams.cancel();
+                            }
+                        }
                         // A task that tells something must not wait for somebody to listen.
                         _ignored = self.hear.recv() => {}
                     }
