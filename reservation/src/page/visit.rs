@@ -142,7 +142,14 @@ impl Visit {
             signed_in: self.caller.is_some(),
             switch: self.switch_to(self.language.other()),
             sign_in: sign_in(&self.address()),
+            account: self.account(),
         }
+    }
+
+    /// The page of the person's account, on the issuer's origin when that is another.
+    fn account(&self) -> String {
+        let origin = if self.login_origin == self.origin { "" } else { &self.login_origin };
+        format!("{origin}/account")
     }
 
     /// This address with another language.
@@ -227,6 +234,7 @@ pub(super) struct Page {
     signed_in: bool,
     switch: String,
     sign_in: String,
+    account: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass what they iterate over")]
@@ -271,6 +279,10 @@ impl Page {
 
     pub(super) fn switch(&self) -> &str {
         &self.switch
+    }
+
+    pub(super) fn account(&self) -> &str {
+        &self.account
     }
 
     pub(super) fn sign_in(&self) -> &str {
