@@ -3,8 +3,11 @@
 use std::str::FromStr;
 
 use axum::{
+    body::{Body, HttpBody},
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use futures::StreamExt;
 use haetae_base::problem::Problem;
@@ -25,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         needs_type(request.headers(), &["application/json"])?;
-        parse(&bytes(request).await?).map(Self)
+        parse(&bytes(request.into_body()).await?).map(Self)
     }
 }
 
@@ -34,7 +37,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let typed = needs_type(request.headers(), &["application/json"]);
-        let body = bytes(request).await?;
+        let body = bytes(request.into_body()).await?;
         if body.trim_ascii().is_empty() {
             return Ok(Self(T::default()));
         }
@@ -51,7 +54,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for PatchBody<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         needs_type(request.headers(), &["application/merge-patch+json", "application/json"])?;
-        parse(&bytes(request).await?).map(Self)
+        parse(&bytes(request.into_body()).await?).map(Self)
     }
 }
 
@@ -62,8 +65,22 @@ pub(super) const MAX_BODY: usize = 128 * 1024;
 /// gets to see the answer only when it was let to write to the end (RFC 9112 9.6).
 const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
-async fn bytes(request: Request) -> Result<Vec<u8>, ApiError> {
-    let mut stream = request.into_body().into_data_stream();
+/// Reads the whole body before anything answers. A server that answers before the body is there (401, 404, a wrong
+/// media type) closes the connection after it, and without a word: the gateway's next request on it fails, and
+/// that may be anybody's. An import is not kept in memory, and is answered when it is.
+pub(super) async fn hear_out(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() || request.uri().path() == super::inventory::IMPORT {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match bytes(body).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn bytes(body: Body) -> Result<Vec<u8>, ApiError> {
+    let mut stream = body.into_data_stream();
     let (mut body, mut total) = (Vec::new(), 0);
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| malformed("the body ended early"))?;
@@ -127,13 +144,21 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             serde_json::error::Category::Data => {
                 let text = error.to_string();
                 let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-                ApiError::field(&field, plain(reason))
+                match missing(reason) {
+                    Some(name) => ApiError::field(&format!("{field}/{name}"), "it is missing"),
+                    None => ApiError::field(&field, plain(reason)),
+                }
             }
             _ => malformed(error.to_string()),
         }
     })?;
     json.end().map_err(|error| malformed(error.to_string()))?;
     Ok(value)
+}
+
+/// The member that is not there, when that is what serde says.
+fn missing(reason: &str) -> Option<&str> {
+    reason.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// What serde says, in words that do not tell how this program is written.
@@ -200,7 +225,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T>
             .map_err(|error| {
                 let text = error.body_text();
                 let reason = text.rsplit_once("query string: ").map_or("", |(_, reason)| reason);
-                ApiError::parameter("query", reason)
+                let (name, reason) = reason.split_once(": ").unwrap_or(("query", reason));
+                ApiError::parameter(name, plain_text(reason))
             })
+    }
+}
+
+/// What the parsers of the standard library say of a text, in words for whoever sent it.
+fn plain_text(reason: &str) -> &str {
+    match reason {
+        "invalid digit found in string" => "it is not a whole number",
+        "number too large to fit in target type" => "it is too large",
+        "cannot parse integer from empty string" => "it is empty",
+        "provided string was not `true` or `false`" => "it is neither true nor false",
+        other => other,
     }
 }

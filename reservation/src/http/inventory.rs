@@ -214,6 +214,9 @@ pub(super) struct BadLineShape {
     reason: String,
 }
 
+/// Where an import goes: the one request whose body is read as it is worked on.
+pub(super) const IMPORT: &str = "/api/v1/inventory/import";
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ImportQuery {

@@ -66,6 +66,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(axum::middleware::from_fn_with_state(state.clone(), away::layer))
         .layer(DefaultBodyLimit::max(extract::MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(axum::middleware::from_fn(extract::hear_out))
         .layer(axum::middleware::from_fn(request_id::layer))
         .with_state(state)
 }

@@ -229,6 +229,15 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
             "{detail}"
         );
     }
+    for (body, field) in [
+        ("{}", "/items"),
+        (r#"{"items": [{"quantity": 1}]}"#, "/items/0/inventory_id"),
+        (r#"{"items": [], "payment": {}}"#, "/payment/token"),
+    ] {
+        let problem = post(body, "application/json").await.problem(422, "invalid-field");
+        let expected = json!([{"field": field, "detail": "it is missing"}]);
+        assert_eq!(problem["errors"], expected, "{body}");
+    }
     post("{} {}", "application/json").await.problem(422, "invalid-field");
     post("{}", "text/plain").await.problem(415, "unsupported-media-type");
     let zipped = stand.request("POST", "/api/v1/reservations", CUSTOMER).json(&json!({}));
@@ -245,6 +254,8 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         let path = format!("/api/v1/inventory?{query}");
         let problem = stand.get(&path, "").await.problem(400, "invalid-parameter");
         assert!(!problem["detail"].to_string().contains("deserialize"), "{problem}");
+        assert!(!problem["detail"].to_string().contains("digit"), "{problem}");
+        assert_eq!(problem["errors"][0]["field"].as_str(), query.split('=').next(), "{problem}");
     }
     let wrong = send(stand.request("PUT", "/api/v1/inventory", CUSTOMER)).await;
     wrong.problem(405, "method-not-allowed");
