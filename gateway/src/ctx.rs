@@ -11,6 +11,7 @@ use crate::{
     authorize::Authorized,
     clean::Clean,
     forwarded::Origin,
+    front::Arriving,
     limit,
     metrics::{Blame, Stopwatch},
     request_id::RequestId,
@@ -47,6 +48,8 @@ pub(crate) struct Ctx {
     pub(crate) body_bytes: u64,
     /// Whether that is all of it. Until then the instance waits for the client, and not we for the instance.
     pub(crate) body_complete: bool,
+    /// Over HTTP/2, of a body that is still being sent although the answer has begun.
+    pub(crate) arriving: Option<Arc<Arriving>>,
     /// The instances that were tried.
     pub(crate) tried: Vec<SocketAddr>,
     /// The instance that is being asked.
@@ -80,6 +83,7 @@ impl Ctx {
             set_cookies: Vec::new(),
             body_bytes: 0,
             body_complete: false,
+            arriving: None,
             tried: Vec::new(),
             endpoint: None,
             is_event_stream: false,

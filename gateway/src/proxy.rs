@@ -17,8 +17,14 @@ use pingora::{
 };
 
 use crate::{
-    browser::Browser, challenge::Challenges, clean::HeadLimits, ctx::Ctx, front::Drain,
-    metrics::RouteMetrics, phases, route::Table,
+    browser::Browser,
+    challenge::Challenges,
+    clean::HeadLimits,
+    ctx::Ctx,
+    front::{Connections, Drain},
+    metrics::RouteMetrics,
+    phases,
+    route::Table,
 };
 
 /// Everything that serving a request needs, shared by all of them.
@@ -55,6 +61,8 @@ pub(crate) struct Gateway {
     pub(crate) stray_metrics: Arc<RouteMetrics>,
     /// The request to stop.
     pub(crate) drain: Arc<Drain>,
+    /// The connections that speak HTTP/2.
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl std::fmt::Debug for Gateway {

@@ -136,6 +136,7 @@ pub fn run_with_clock(
         Addresses { listen: Some(listener.local_addr()?), admin: built.admin.address() };
 
     let stray_metrics = Arc::clone(&built.gateway.stray_metrics);
+    let connections = Arc::clone(&built.gateway.connections);
     let (stop, stopped) = watch::channel(false);
     let conf = Arc::new(ServerConf {
         max_retries: 3,
@@ -161,6 +162,7 @@ pub fn run_with_clock(
         front_settings(config),
         built.tls,
         Arc::clone(&drain),
+        connections,
         stray_metrics,
         stopped,
     ));
@@ -353,6 +355,7 @@ impl Built {
             own_metrics: RouteMetrics::new("session"),
             stray_metrics: Arc::new(RouteMetrics::new("-")),
             drain: Arc::clone(drain),
+            connections: Arc::default(),
         };
         let limits = gateway.table.limits().to_vec();
         let swept = Arc::clone(clock);

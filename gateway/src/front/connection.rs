@@ -152,6 +152,11 @@ impl Connection {
         self.peer
     }
 
+    /// What tells it from all others, also to a request of it.
+    pub(super) fn digest(&self) -> Arc<SocketDigest> {
+        Arc::clone(&self.digest)
+    }
+
     /// What has arrived and was not handed on.
     pub(super) fn received(&self) -> &[u8] {
         &self.input

@@ -11,10 +11,12 @@ pub(crate) mod linger;
 mod serve;
 mod slow;
 mod tls;
+mod unended;
 
 pub(crate) use self::{
     connection::Connection,
     drain::Drain,
     serve::{Front, FrontSettings},
     tls::{TlsError, load as load_tls},
+    unended::{Arriving, Connections},
 };

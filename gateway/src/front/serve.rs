@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Connection, Drain,
+    Connection, Connections, Drain,
     connection::Transport,
     slow::{SlowHead, SlowHeads},
 };
@@ -59,6 +59,8 @@ pub(crate) struct Front {
     pub(crate) settings: FrontSettings,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) drain: Arc<Drain>,
+    /// Those that speak HTTP/2.
+    connections: Arc<Connections>,
     /// What is counted for requests without a route.
     pub(crate) stray_metrics: Arc<RouteMetrics>,
     /// The same stop, in the form that Pingora knows.
@@ -80,6 +82,7 @@ impl Front {
         settings: FrontSettings,
         tls: Option<TlsAcceptor>,
         drain: Arc<Drain>,
+        connections: Arc<Connections>,
         stray_metrics: Arc<RouteMetrics>,
         shutdown: ShutdownWatch,
     ) -> Self {
@@ -88,6 +91,7 @@ impl Front {
             settings,
             tls,
             drain,
+            connections,
             stray_metrics,
             shutdown,
             slow: Arc::default(),
@@ -176,7 +180,11 @@ impl Front {
         };
         if matches!(timeout(self.settings.header_timeout, preface).await, Ok(true)) {
             connection.pass_through();
-            self.proxy.process_new(connection, &self.shutdown).await;
+            let entered = self.connections.enter(connection.digest());
+            tokio::select! {
+                _ = self.proxy.process_new(connection, &self.shutdown) => {}
+                () = entered.cut() => {}
+            }
         }
     }
 

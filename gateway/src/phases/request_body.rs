@@ -17,6 +17,9 @@ pub(crate) fn run(
     let Some(authorized) = &ctx.authorized else { return Err(Error::new_in(HANDLED)) };
     let route = authorized.request().routed().route();
     ctx.body_complete |= end_of_stream;
+    if ctx.body_complete {
+        ctx.arriving = None;
+    }
     let Some(bytes) = body else { return Ok(()) };
     // Pingora would write a second last chunk for an end that comes empty, and the next request on that
     // connection would begin with it (pingora#935).
@@ -25,6 +28,9 @@ pub(crate) fn run(
         return Ok(());
     }
     ctx.body_bytes = ctx.body_bytes.saturating_add(bytes.len() as u64);
+    if let Some(arriving) = &ctx.arriving {
+        arriving.progress(ctx.body_bytes);
+    }
     let refusal = if ctx.body_bytes > route.max_body_bytes {
         Refusal::BodyTooLarge
     } else if !end_of_stream && gateway.clock.now().since(ctx.arrived) > route.timeout {

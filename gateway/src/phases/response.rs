@@ -72,6 +72,9 @@ pub(crate) fn to_client(
         // HTTP/1.0 has no chunks: such a body ends with its connection (RFC 9112 6.1, 6.3).
         session.set_keepalive(None);
     }
+    if session.is_http2() && !ctx.body_complete {
+        watch_body(gateway, session, ctx);
+    }
     response.remove_header(&header::SERVER);
     response.remove_header(&X_POWERED_BY);
     let via = match response.headers.get(header::VIA).and_then(|value| value.to_str().ok()) {
@@ -81,6 +84,15 @@ pub(crate) fn to_client(
     };
     response.insert_header(header::VIA, via)?;
     answer::finish_head(response, ctx)
+}
+
+/// The answer has begun before the request has ended. Over HTTP/1, reading the rest has its deadline.
+fn watch_body(gateway: &Gateway, session: &Session, ctx: &mut Ctx) {
+    let digest = session.digest().and_then(|digest| digest.socket_digest.as_ref());
+    if let (Some(route), Some(digest)) = (&ctx.route, digest) {
+        let patience = route.timeout.min(gateway.request_timeout);
+        ctx.arriving = Some(gateway.connections.watch(digest, patience));
+    }
 }
 
 fn remove_hop_by_hop(response: &mut ResponseHeader) {

@@ -1,11 +1,11 @@
 //! HTTP/2: the same rules, and the traps of its way to HTTP/1.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
 
-use crate::harness::{House, tls};
+use crate::harness::{Behaviour, House, tls};
 
 fn certificate(folder: &Path) -> haetae_config::gateway::Tls {
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
@@ -277,4 +277,53 @@ async fn a_body_that_is_too_large_is_heard_out() {
     let text = answer.data().await.expect("a body").expect("whole");
     assert!(String::from_utf8_lossy(&text).contains("larger than is taken"), "{text:?}");
     assert_eq!(house.upstream.requests().len(), 0);
+}
+
+/// The service answered without waiting for the body, and the client neither sends nor resets: it would hold a
+/// connection to the service for each of a hundred streams, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answered_request_that_never_ends_costs_its_connection() {
+    let house = House::with(|config| {
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        config.gateway.tls = Some(certificate(&config.data_dir));
+        config.gateway.request_timeout = "500ms".parse().expect("duration");
+        // The whole may take longer than a piece of it.
+        for route in &mut config.gateway.routes {
+            route.timeout = Some("1m".parse().expect("duration"));
+        }
+    })
+    .await;
+    house.upstream.behave(Behaviour::Hasty);
+    let stream = tls(house.gateway, &["h2"]).await;
+    let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
+    let mut connection = tokio::spawn(connection);
+    let mut sender = sender.ready().await.expect("ready");
+    let begin = |sender: &mut Sender| {
+        let (answer, mut body) =
+            sender.send_request(request(Method::POST, "/open/x"), false).expect("sent");
+        body.send_data(Bytes::from_static(b"{"), false).expect("sent");
+        (answer, body)
+    };
+    // The control: whoever goes on and ends keeps the connection.
+    let (answer, mut body) = begin(&mut sender);
+    assert_eq!(answer.await.expect("answered").status(), 404);
+    for end in [false, false, false, true] {
+        let wait = tokio::time::timeout(Duration::from_millis(300), &mut connection).await;
+        assert!(wait.is_err(), "cut off although it goes on: {wait:?}");
+        body.send_data(Bytes::from_static(b"}"), end).expect("sent");
+    }
+    let wait = tokio::time::timeout(Duration::from_secs(2), &mut connection).await;
+    assert!(wait.is_err(), "cut off although it has ended: {wait:?}");
+
+    let held: Vec<_> = (0..10).map(|_| begin(&mut sender)).collect();
+    let mut bodies = Vec::new();
+    for (answer, body) in held {
+        assert_eq!(answer.await.expect("answered").status(), 404);
+        bodies.push(body);
+    }
+    let cut_off = tokio::time::timeout(Duration::from_secs(10), connection).await;
+    let _ended = cut_off.expect("cut off").expect("joined");
+    while house.upstream.left_alone() < 11 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -71,6 +71,8 @@ pub(crate) enum Behaviour {
     Dead,
     /// Answers 101 though nobody asked for another protocol.
     Switch,
+    /// Answers 404 to a head, whatever body is to come, and waits until it is left alone.
+    Hasty,
     /// Answers 103, then 200 in two chunks, with fields that are for the next hop only.
     Chunks,
 }
@@ -80,6 +82,7 @@ struct State {
     requests: Vec<Recorded>,
     malformed: Vec<String>,
     behaviour: Behaviour,
+    left_alone: usize,
 }
 
 /// The upstream.
@@ -142,6 +145,11 @@ impl Recorder {
         self.state.lock().expect("lock").malformed.clone()
     }
 
+    /// How many connections that were answered hastily have been closed.
+    pub(crate) fn left_alone(&self) -> usize {
+        self.state.lock().expect("lock").left_alone
+    }
+
     /// From here on.
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         self.state.lock().expect("lock").behaviour = behaviour;
@@ -151,6 +159,15 @@ impl Recorder {
 async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>>) {
     let mut input = Vec::new();
     let mut used = false;
+    if state.lock().expect("lock").behaviour == Behaviour::Hasty {
+        let has_head = |input: &[u8]| input.windows(4).any(|window| window == b"\r\n\r\n");
+        while !has_head(&input) && fill(&mut stream, &mut input).await {}
+        let answer = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.expect("answered");
+        while fill(&mut stream, &mut input).await {}
+        state.lock().expect("lock").left_alone += 1;
+        return;
+    }
     while let Some(request) = read_request(&mut stream, &mut input, connection, &state).await {
         let health = request.target() == "/healthz";
         let behaviour = {
@@ -163,7 +180,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
         let alive = behaviour != Behaviour::Dead;
         let behaviour = if health && alive { Behaviour::Answer } else { behaviour };
         let answer = match behaviour {
-            Behaviour::Hang | Behaviour::Dead => return std::future::pending().await,
+            Behaviour::Hang | Behaviour::Dead | Behaviour::Hasty => return std::future::pending().await,
             Behaviour::Close => return,
             Behaviour::CloseOld if used => return,
             Behaviour::Switch => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
