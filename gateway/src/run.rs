@@ -378,11 +378,11 @@ impl Built {
 }
 
 fn issuer_keys(authserver: &Pool, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys>, RunError> {
-    let address = authserver.first_name().ok_or(RunError::NoAuthserver)?;
-    let url = url("gateway.upstreams", &format!("http://{address}/oauth2/jwks"))?;
+    let at = |address: &String| url("gateway.upstreams", &format!("http://{address}/oauth2/jwks"));
+    let urls = authserver.names().iter().map(at).collect::<Result<_, _>>()?;
     // The network between the gateway and its upstreams is trusted as every request on it is.
     let options = FetchOptions { plain_http: true, ..FetchOptions::default() };
-    Ok(IssuerKeys::fetched(url, options, Arc::clone(clock))?)
+    Ok(IssuerKeys::fetched(urls, options, Arc::clone(clock))?)
 }
 
 async fn browser(

@@ -259,13 +259,15 @@ async fn finish(
 fn issuer_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys>, RunError> {
     let upstream = config.gateway.upstreams.iter().find(|upstream| upstream.name == "auth");
     let addresses = upstream.map(|upstream| config.upstream_addresses(upstream));
-    let address =
-        addresses.and_then(|found| found.into_iter().next()).ok_or(RunError::NoAuthserver)?;
-    let url = format!("http://{}/oauth2/jwks", reachable(&address));
-    let url = url.parse().map_err(|_| RunError::Address(address))?;
+    let addresses = addresses.filter(|all| !all.is_empty()).ok_or(RunError::NoAuthserver)?;
+    let at = |address: String| {
+        let url = format!("http://{}/oauth2/jwks", reachable(&address));
+        url.parse().map_err(|_| RunError::Address(address))
+    };
+    let urls = addresses.into_iter().map(at).collect::<Result<_, _>>()?;
     // The network between the services is trusted as every request on it is.
     let options = FetchOptions { plain_http: true, ..FetchOptions::default() };
-    Ok(IssuerKeys::fetched(url, options, Arc::clone(clock))?)
+    Ok(IssuerKeys::fetched(urls, options, Arc::clone(clock))?)
 }
 
 /// Scheme, host and port of an address.

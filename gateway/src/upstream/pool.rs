@@ -126,9 +126,9 @@ impl Pool {
         &self.name
     }
 
-    /// The first of its addresses, `host:port`.
-    pub(crate) fn first_name(&self) -> Option<&str> {
-        self.addresses.first().map(String::as_str)
+    /// Its addresses, `host:port`.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.addresses
     }
 
     /// The path that tells whether an instance lives.

@@ -1,6 +1,13 @@
 //! Fetching a JWKS over HTTP: bounded in size, time and number, without redirects.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use haetae_base::clock::{Clock, Timestamp};
 use reqwest::{Client, StatusCode, header, redirect};
@@ -49,6 +56,9 @@ impl Default for FetchOptions {
 /// A source of keys that is set up wrongly.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
+    /// There is no address.
+    #[error("no address is given to fetch keys from")]
+    Nowhere,
     /// Keys that anybody on the way could change are worth nothing.
     #[error("{0} must be https (plain http only on this machine)")]
     Insecure(Url),
@@ -79,7 +89,10 @@ pub enum FetchError {
 
 /// Where the keys come from.
 pub(super) struct Source {
-    pub(super) url: Url,
+    /// The instances of the issuer, each of which answers for all.
+    pub(super) urls: Vec<Url>,
+    /// The one that answered last.
+    good: AtomicUsize,
     pub(super) options: FetchOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) flight: Arc<tokio::sync::Mutex<Flight>>,
@@ -88,33 +101,55 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(
-        url: Url,
+        urls: Vec<Url>,
         options: FetchOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetupError> {
-        let local = is_loopback(&url);
-        if url.scheme() != "https" && !(url.scheme() == "http" && (local || options.plain_http)) {
-            return Err(SetupError::Insecure(url));
+        let plain = |url: &Url| url.scheme() == "http" && (is_loopback(url) || options.plain_http);
+        if let Some(url) = urls.iter().find(|url| url.scheme() != "https" && !plain(url)) {
+            return Err(SetupError::Insecure(url.clone()));
+        }
+        if urls.is_empty() {
+            return Err(SetupError::Nowhere);
         }
         let mut client = Client::builder()
             .redirect(redirect::Policy::none())
-            .https_only(url.scheme() == "https")
+            .https_only(urls.iter().all(|url| url.scheme() == "https"))
             .timeout(options.timeout)
             .connect_timeout(options.timeout);
-        if url.scheme() == "http" {
+        if urls.iter().all(|url| url.scheme() == "http") {
             // Otherwise the client would not even start on a machine without certificates.
             client = client.tls_certs_only([]);
         }
-        if local {
-            // A proxy could not reach this machine's loopback.
+        if urls.iter().any(plain) {
+            // A proxy could not reach this machine's loopback, and is not a part of that trusted network.
             client = client.no_proxy();
         }
         let client = client.build().map_err(SetupError::Client)?;
-        Ok(Self { url, options, clock, flight: Arc::default(), client })
+        let (flight, good) = (Arc::default(), AtomicUsize::new(0));
+        Ok(Self { urls, good, options, clock, flight, client })
     }
 
+    /// Asks the instance that answered last, and if it does not, the others in turn.
     pub(super) async fn fetch(&self, generation: u64) -> Result<KeySet, FetchError> {
-        let request = self.client.get(self.url.clone()).header(header::ACCEPT, "application/json");
+        let first = self.good.load(Ordering::Relaxed);
+        let mut outcome = Err(FetchError::NoUsableKey);
+        let instances = self.urls.iter().enumerate().cycle().skip(first).take(self.urls.len());
+        for (at, url) in instances {
+            outcome = self.ask(url, generation).await;
+            match &outcome {
+                Ok(_) => {
+                    self.good.store(at, Ordering::Relaxed);
+                    break;
+                }
+                Err(error) => tracing::debug!(%url, %error, "this one gives no keys"),
+            }
+        }
+        outcome
+    }
+
+    async fn ask(&self, url: &Url, generation: u64) -> Result<KeySet, FetchError> {
+        let request = self.client.get(url.clone()).header(header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(FetchError::Request)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
@@ -131,6 +166,11 @@ impl Source {
             return Err(FetchError::NoUsableKey);
         }
         Ok(keys)
+    }
+
+    /// The addresses, for the log.
+    pub(super) fn addresses(&self) -> String {
+        self.urls.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
     }
 
     /// A tenth of a second after the first failure, since gateway and issuer may start together; then

@@ -59,20 +59,21 @@ impl IssuerKeys {
         })
     }
 
-    /// Keys that are fetched from `url`. Fetches nothing yet: spawn [`IssuerKeys::run`].
+    /// Keys that are fetched from one of `urls`, the instances of the issuer: from another one when the last does
+    /// not answer. Fetches nothing yet: spawn [`IssuerKeys::run`].
     ///
     /// # Errors
-    /// [`SetupError`] when the URL is neither `https` nor `http` to this machine (unless the options allow
+    /// [`SetupError`] when there is no URL, or one is neither `https` nor `http` to this machine (unless the options allow
     /// it), or the HTTP client cannot be made.
     pub fn fetched(
-        url: Url,
+        urls: Vec<Url>,
         options: FetchOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, SetupError> {
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(KeySet::default()),
             confirmed_at: AtomicI64::new(NEVER),
-            source: Some(Source::new(url, options, clock)?),
+            source: Some(Source::new(urls, options, clock)?),
         }))
     }
 
@@ -90,9 +91,9 @@ impl IssuerKeys {
                     failures = failures.saturating_add(1);
                     // When everything starts at once the issuer is a moment later: no reason to warn.
                     if failures < 3 && self.age().is_none() {
-                        tracing::debug!(url = %source.url, %error, "no keys of the issuer yet");
+                        tracing::debug!(urls = %source.addresses(), %error, "no keys of the issuer yet");
                     } else {
-                        tracing::warn!(url = %source.url, %error, failures, "cannot fetch the issuer's keys");
+                        tracing::warn!(urls = %source.addresses(), %error, failures, "cannot fetch the issuer's keys");
                     }
                     source.retry_after(failures)
                 }
@@ -186,7 +187,7 @@ impl IssuerKeys {
                 }
                 Ok(()) => {}
                 Err(error) => {
-                    tracing::warn!(url = %source.url, %error, "cannot fetch the issuer's keys");
+                    tracing::warn!(urls = %source.addresses(), %error, "cannot fetch the issuer's keys");
                 }
             }
         }
@@ -241,7 +242,7 @@ fn jittered(pause: Duration) -> Duration {
 
 impl fmt::Debug for IssuerKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.source.as_ref().map(|source| source.url.as_str());
-        write!(formatter, "IssuerKeys({}, {} keys)", url.unwrap_or("fixed"), self.current().len())
+        let addresses = self.source.as_ref().map_or("fixed".to_owned(), Source::addresses);
+        write!(formatter, "IssuerKeys({addresses}, {} keys)", self.current().len())
     }
 }

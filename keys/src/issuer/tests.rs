@@ -9,7 +9,7 @@ use std::sync::{
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use haetae_base::clock::ManualClock;
+use haetae_base::clock::{ManualClock, SystemClock};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -71,7 +71,8 @@ impl Issuer {
 
     fn keys(&self) -> Arc<IssuerKeys> {
         let clock = Arc::new(self.clock.clone());
-        IssuerKeys::fetched(self.url.clone(), FetchOptions::default(), clock).expect("allowed")
+        IssuerKeys::fetched(vec![self.url.clone()], FetchOptions::default(), clock)
+            .expect("allowed")
     }
 
     fn publish(&self, body: &str) {
@@ -111,6 +112,29 @@ async fn keys_are_fetched_and_kept() {
     let generation = keys.current().generation();
     keys.refresh().await.expect("fetches");
     assert_eq!(keys.current().generation(), generation, "the same keys are no new generation");
+}
+
+#[tokio::test]
+async fn one_instance_that_lives_is_enough() {
+    let signer = signer();
+    let (one, other) = (Issuer::start(&signer).await, Issuer::start(&signer).await);
+    let nobody: Url = "http://127.0.0.1:1/jwks".parse().expect("a URL");
+    let urls = vec![nobody, one.url.clone(), other.url.clone()];
+    let clock = Arc::new(one.clock.clone());
+    let keys = IssuerKeys::fetched(urls, FetchOptions::default(), clock).expect("allowed");
+    keys.refresh().await.expect("the second answers");
+    assert!(keys.ready());
+    keys.refresh().await.expect("the second answers");
+    assert_eq!((one.requests(), other.requests()), (2, 0), "it is asked first from then on");
+    one.answer(StatusCode::INTERNAL_SERVER_ERROR);
+    keys.refresh().await.expect("the third answers");
+    assert_eq!(other.requests(), 1);
+    other.answer(StatusCode::INTERNAL_SERVER_ERROR);
+    let error = keys.refresh().await.expect_err("nobody answers");
+    assert!(keys.ready(), "{error}: what is known stays known");
+    assert!(
+        IssuerKeys::fetched(Vec::new(), FetchOptions::default(), Arc::new(SystemClock)).is_err()
+    );
 }
 
 #[tokio::test]
@@ -317,9 +341,9 @@ async fn the_background_loads_the_keys_and_ends_with_the_role() {
 
 #[tokio::test]
 async fn the_way_to_the_keys_must_be_safe() {
-    let clock = || -> Arc<dyn Clock> { Arc::new(haetae_base::clock::SystemClock) };
+    let clock = || -> Arc<dyn Clock> { Arc::new(SystemClock) };
     let set_up = |url: &str, options| {
-        IssuerKeys::fetched(url.parse().expect("a URL"), options, clock()).map(|_| ())
+        IssuerKeys::fetched(vec![url.parse().expect("a URL")], options, clock()).map(|_| ())
     };
     for url in [
         "https://issuer.example/jwks",
