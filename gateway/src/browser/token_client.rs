@@ -198,28 +198,38 @@ impl TokenClient {
         form: &[(&str, &str)],
     ) -> Result<reqwest::Response, TokenClientError> {
         let inner = &*self.0;
-        let endpoint =
-            inner.authserver.pick(inner.clock.now(), &[]).ok_or(TokenClientError::NoneLives)?;
-        let sent = inner
-            .http
-            .post(format!("http://{}{path}", endpoint.address()))
-            .header(header::HOST, &inner.issuer_host)
-            .header("x-forwarded-proto", &inner.issuer_scheme)
-            .header("x-forwarded-host", &inner.issuer_host)
-            .header(header::AUTHORIZATION, inner.authorization.expose_secret())
-            .header(header::ACCEPT, "application/json")
-            .timeout(PATIENCE)
-            .form(form)
-            .send()
-            .await;
-        match &sent {
-            Ok(_) => endpoint.succeeded(&inner.authserver),
-            Err(error) if error.is_connect() => {
-                endpoint.failed(&inner.authserver, inner.clock.now());
+        let mut tried = Vec::new();
+        loop {
+            let now = inner.clock.now();
+            let endpoint = inner.authserver.pick(now, &tried).ok_or(TokenClientError::NoneLives)?;
+            let sent = inner
+                .http
+                .post(format!("http://{}{path}", endpoint.address()))
+                .header(header::HOST, &inner.issuer_host)
+                .header("x-forwarded-proto", &inner.issuer_scheme)
+                .header("x-forwarded-host", &inner.issuer_host)
+                .header(header::AUTHORIZATION, inner.authorization.expose_secret())
+                .header(header::ACCEPT, "application/json")
+                .timeout(PATIENCE)
+                .form(form)
+                .send()
+                .await;
+            match sent {
+                Ok(response) => {
+                    endpoint.succeeded(&inner.authserver);
+                    return Ok(response);
+                }
+                // Nothing was sent: another instance may be asked.
+                Err(error) if error.is_connect() => {
+                    endpoint.failed(&inner.authserver, inner.clock.now());
+                    tried.push(endpoint.address());
+                    if !inner.authserver.has_another(&tried) {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(_) => {}
         }
-        Ok(sent?)
     }
 }
 

@@ -559,3 +559,21 @@ async fn step_up_asks_for_just_what_is_missing() {
         "urn:haetae:problem:insufficient-user-authentication"
     );
 }
+
+/// An authserver that has just died is nobody's failed sign-in while another one lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_authserver_of_two_is_enough() {
+    let house = House::with(|config| {
+        for upstream in &mut config.gateway.upstreams {
+            if upstream.name == "auth" {
+                // Nobody listens there; asked first for the keys, and in turn for tokens.
+                upstream.addresses.insert(0, "127.0.0.1:9".to_owned());
+            }
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        let mut browser = Browser::sign_in(&house).await;
+        assert_eq!(browser.call(&house).await.status(), 200);
+    }
+}
