@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use haetae_base::{clock::Clock, shutdown::Shutdown};
+use haetae_base::clock::Clock;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -72,17 +72,17 @@ pub struct Gathering {
 }
 
 impl Committer {
-    /// Starts the task. It ends after shutdown, when all who have a committer are gone.
+    /// Starts the task. It ends when all who have a committer are gone: a request that was being answered when the
+    /// stop came is still written down, and its answer kept.
     pub fn start(
         store: Store,
         bell: Bell,
         clock: Arc<dyn Clock>,
         gathering: Gathering,
-        shutdown: Shutdown,
     ) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let task = Task { store, bell, clock, gathering, receiver };
-        let handle = tokio::spawn(task.run(shutdown));
+        let handle = tokio::spawn(task.run());
         (Self { sender, running: Running::default() }, handle)
     }
 
@@ -152,18 +152,8 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, shutdown: Shutdown) {
-        loop {
-            let first = tokio::select! {
-                biased;
-                job = self.receiver.recv() => job,
-                () = shutdown.requested() => {
-                    // What came in before is still written.
-                    self.receiver.close();
-                    self.receiver.recv().await
-                }
-            };
-            let Some(first) = first else { return };
+    async fn run(mut self) {
+        while let Some(first) = self.receiver.recv().await {
             let (mut requests, mut answers) = (Vec::new(), Vec::new());
             for job in self.gather(first).await {
                 match job {

@@ -146,20 +146,15 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     let verifier = Verifier::new(expect, Arc::clone(&keys), TOKENS, Arc::clone(&clock));
     let verifier = Arc::new(TokenVerifier(verifier));
     let waiters = Waiters::default();
-    let (bell, ringing) = Bell::start(redis.clone(), waiters.clone(), shutdown.clone());
+    let (bell, ringing) = Bell::start(redis.clone(), waiters.clone());
     let settings = &config.reservation;
     let gathering = Gathering {
         batch: settings.accept_batch.max(1),
         linger: *settings.accept_linger,
         max_open: NonZeroU32::new(settings.max_open_per_subject),
     };
-    let (committer, committing) = Committer::start(
-        store.clone(),
-        bell.clone(),
-        Arc::clone(&clock),
-        gathering,
-        shutdown.clone(),
-    );
+    let (committer, committing) =
+        Committer::start(store.clone(), bell.clone(), Arc::clone(&clock), gathering);
     let health = Health::watch(store.sql().clone(), None, shutdown.clone());
     let addresses = Addresses { listen: Some(listen), admin: admin.address() };
     let (checked, database) = (Arc::clone(&keys), health.sql.clone());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use haetae_base::{redis::Redis, shutdown::Shutdown};
+use haetae_base::redis::Redis;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{changes, changes::Waiters, stream};
@@ -29,10 +29,10 @@ struct Ring {
 }
 
 impl Bell {
-    /// Starts the task; it ends when all who have a bell are gone, or soon after shutdown.
-    pub fn start(redis: Redis, waiters: Waiters, shutdown: Shutdown) -> (Self, JoinHandle<()>) {
+    /// Starts the task; it ends when all who have a bell are gone.
+    pub fn start(redis: Redis, waiters: Waiters) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let handle = tokio::spawn(run(redis, receiver, shutdown));
+        let handle = tokio::spawn(run(redis, receiver));
         (Self { sender, waiters }, handle)
     }
 
@@ -47,18 +47,9 @@ impl Bell {
     }
 }
 
-async fn run(redis: Redis, mut receiver: mpsc::Receiver<Ring>, shutdown: Shutdown) {
+async fn run(redis: Redis, mut receiver: mpsc::Receiver<Ring>) {
     let mut silent = false;
-    loop {
-        let first = tokio::select! {
-            biased;
-            ring = receiver.recv() => ring,
-            () = shutdown.requested() => {
-                receiver.close();
-                receiver.recv().await
-            }
-        };
-        let Some(mut ring) = first else { return };
+    while let Some(mut ring) = receiver.recv().await {
         while let Ok(more) = receiver.try_recv() {
             ring.work.extend(more.work);
             ring.changed.extend(more.changed);

@@ -677,12 +677,20 @@ async fn without_the_database_what_was_browsed_is_still_there() {
 
 #[tokio::test]
 async fn streams_and_waits_end_when_the_service_stops() {
-    let stand = Stand::each().await.remove(0);
+    let mut stand = Stand::each().await.remove(0);
     let item = stand.bench.item(5).await.to_string();
     let held = stand.reserve(&basket(&[(&item, 1)]), 20).await.json();
     let path = format!("/api/v1/reservations/{}/events", held["id"].as_str().expect("an id"));
     let stream = stand.request("GET", &path, CUSTOMER).send().await.expect("a stream");
+    // Nobody works any more, so this would wait for twenty seconds.
+    stand.dismiss().await;
+    let waits = basket(&[(&item, 1)]);
+    let mut waiting = Box::pin(stand.reserve(&waits, 20));
+    let moment = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(moment.is_err(), "it waits: {moment:?}");
     stand.api.request();
+    let answered = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it ends");
+    assert_eq!(answered.status, 202, "it was accepted: {}", answered.text);
     let rest = tokio::time::timeout(Duration::from_secs(5), stream.text()).await;
     assert!(rest.expect("it ends").expect("in an orderly way").contains("held"));
 }

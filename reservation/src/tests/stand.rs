@@ -192,16 +192,11 @@ impl Stand {
         let shutdown = Shutdown::new();
         let store = bench.another().await;
         let waiters = Waiters::default();
-        let (bell, _) = Bell::start(redis.clone(), waiters.clone(), shutdown.clone());
+        let (bell, _) = Bell::start(redis.clone(), waiters.clone());
         let gathering = Gathering { batch: 64, linger: Duration::from_millis(1), max_open };
         let clock: Arc<dyn Clock> = clock();
-        let (committer, _) = Committer::start(
-            store.clone(),
-            bell.clone(),
-            Arc::clone(&clock),
-            gathering,
-            shutdown.clone(),
-        );
+        let (committer, _) =
+            Committer::start(store.clone(), bell.clone(), Arc::clone(&clock), gathering);
         tokio::spawn(changes::follow(redis, waiters.clone(), shutdown.clone()));
         let database = DatabaseUp::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
