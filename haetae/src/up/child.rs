@@ -110,12 +110,19 @@ pub(crate) struct Running {
 /// A log past this size is put aside (`ROLE.log.1`), so that the logs of one role never fill the disk.
 const LARGE_LOG: u64 = 32 << 20;
 
+/// What runs here, to be started again in another role: this very version, also when another one was put in its
+/// place since (then Linux says "(deleted)" of the path).
+fn own_executable() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("cannot find the own executable")?;
+    let running = Path::new("/proc/self/exe");
+    Ok(if !path.exists() && running.exists() { running.to_owned() } else { path })
+}
+
 impl Launch {
     /// Starts `role`. The ready line comes through the receiver; it closes when the role ends without.
     pub(crate) fn start(&self, role: Role) -> Result<(Running, oneshot::Receiver<ReadyLine>)> {
         let log = Log::open(&self.config.in_data_dir("logs").join(format!("{role}.log")))?;
-        let program = std::env::current_exe().context("cannot find the own executable")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(own_executable()?);
         command.arg(role.command()).arg("--supervised");
         if let Some(file) = &self.config_file {
             command.arg("--config").arg(file);
