@@ -47,7 +47,7 @@ use crate::{
     transient::{Transient, code::Codes},
 };
 
-/// How often the ring of signing keys is looked after.
+/// How often the ring of signing keys is looked after, at least.
 const RING_TICK: Duration = Duration::from_secs(30);
 /// How often what is too old in the audit trail is forgotten.
 const AUDIT_TICK: Duration = Duration::from_hours(1);
@@ -291,8 +291,10 @@ async fn look_after(state: AppState, shutdown: Shutdown) {
     let follow = changes::follow(state.redis.clone(), hear, shutdown.clone());
     let tend = async {
         loop {
+            // Not a tick late for a key whose time has come: `haetae keys list` says when it signs.
+            let pause = state.keys.due_in().map_or(RING_TICK, |due| due.min(RING_TICK));
             tokio::select! {
-                () = tokio::time::sleep(RING_TICK) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = ring_changed.notified() => {}
                 () = shutdown.requested() => return,
             }

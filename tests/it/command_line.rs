@@ -358,14 +358,18 @@ async fn looks_after_users_clients_and_sessions() {
 
 #[tokio::test]
 async fn keys_rotate_without_anybody_noticing() {
-    let shop = Shop::open(Options::default().set("KEYS__OVERLAP", "5s")).await;
+    let shop = Shop::open(Options::default()).await;
     let kid = |token: &str| Token::read(token).header["kid"].as_str().unwrap().to_owned();
     let before = kid(&shop.tokens.access_token);
     let listed = shop.stack.cli(&["keys", "list"]).await.ok();
     assert!(listed.contains(&before), "{listed}");
-    shop.stack.cli(&["keys", "rotate"]).await.ok();
+    let told = shop.stack.cli(&["keys", "rotate"]).await.ok();
+    assert!(told.contains("signs from now on"), "{told}");
+    // The next ones are too new for that.
+    let again = shop.stack.cli(&["keys", "rotate"]).await.ok();
+    assert!(again.contains("signs from 20") && !again.contains("from now on"), "{again}");
     // Both keys are good while the new one takes over.
-    let fresh = wait::until("a new key signs", Duration::from_mins(1), async || {
+    let fresh = wait::until("a new key signs", Duration::from_secs(10), async || {
         assert_eq!(shop.customer.get("reservations").await.status, 200, "the old key is good");
         let tokens = shop.mobile.sign_in(&shop.agent, shop.stack.demo().user("demo")).await;
         let caller = Api::bearer(&shop.stack, &tokens.access_token);
@@ -383,6 +387,24 @@ async fn keys_rotate_without_anybody_noticing() {
     let published = shop.mobile.jwks().await;
     assert!(!published.to_string().contains(&before), "a revoked key is not published");
     shop.stack.cli(&["keys", "revoke", "kid_nobody"]).await.refused();
+}
+
+/// A key begins to sign when the command said so, and not at the next round of the ring's maintenance.
+#[tokio::test]
+async fn a_scheduled_key_signs_when_it_was_said_to() {
+    let shop = Shop::open(Options::default().set("KEYS__OVERLAP", "8s")).await;
+    let service = Client::new(&shop.stack, shop.stack.demo().client("demo-service"));
+    let rotate = ["keys", "rotate", "--algorithm", "ES256", "--json"];
+    let (first, second) = (shop.stack.cli(&rotate).await.ok(), shop.stack.cli(&rotate).await.ok());
+    let read = |told: &str| serde_json::from_str::<Value>(told).unwrap();
+    assert_eq!(read(&first)["signs_from"], Value::Null, "{first}");
+    assert!(read(&second)["signs_from"].is_string(), "{second}");
+    // Sooner than the half minute after which the ring is looked after anyway.
+    wait::until_true("the scheduled key signs", Duration::from_secs(20), async || {
+        let tokens = service.client_credentials("inventory:write").await;
+        Token::read(&tokens.access_token).header["kid"] == read(&second)["kid"]
+    })
+    .await;
 }
 
 /// Each role alone, as in production: it says that it is ready, serves its admin listener, and stops.

@@ -16,8 +16,8 @@ use crate::{
 pub(crate) enum KeysCommand {
     /// List the signing keys and when they change
     List(OutputArgs),
-    /// Let the next keys take over as soon as everybody can know them (it says when); the ones before stay published
-    /// until their tokens have expired
+    /// Let the next keys sign: at once, or some minutes later if they are so new that not everybody can know them (it
+    /// says when); the ones before stay published until their tokens have expired
     Rotate(RotateArgs),
     /// Take a key out at once: every token that it signed is refused
     Revoke {
@@ -72,7 +72,7 @@ fn tell(rotated: &Rotated, output: OutputArgs) -> Result<()> {
     match at {
         None => output::line(format_args!("{algorithm}: {kid} signs from now on")),
         Some(at) => output::line(format_args!(
-            "{algorithm}: {kid} signs from {at} on, when everybody has had the time to learn it"
+            "{algorithm}: {kid} signs from {at} on: it is new, and key sets without it may be kept until then"
         )),
     }
     Ok(())

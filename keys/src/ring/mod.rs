@@ -20,7 +20,7 @@ use haetae_base::clock::{Clock, Timestamp};
 use self::rotation::{Plan, Step};
 pub use self::{
     key::{KeyState, StoredKey},
-    rotation::Policy,
+    rotation::{KEPT_FOR, Policy},
     store::{Change, KeyStore, MemoryStore, StoreError, StoredRing, Update},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub enum Rotated {
         /// The new active key.
         kid: String,
     },
-    /// The upcoming key has not been published for long enough; it takes over at `at`.
+    /// Not every verifier can know the upcoming key yet; it takes over at `at`.
     Scheduled {
         /// Which algorithm.
         algorithm: Algorithm,
@@ -115,7 +115,7 @@ const ATTEMPTS: usize = 8;
 
 impl KeyRing {
     /// Opens the ring and makes the keys that are missing. Spawns nothing: call [`KeyRing::maintain`]
-    /// twice a minute.
+    /// twice a minute, and when [`KeyRing::due_in`] says so.
     ///
     /// # Errors
     /// [`RingError`] when the store fails or a key does not open with this master key.
@@ -160,8 +160,8 @@ impl KeyRing {
         result
     }
 
-    /// Rotates one algorithm, or all of them. A key that verifiers have not known for
-    /// [`Policy::overlap`] is scheduled instead of used at once.
+    /// Rotates one algorithm, or all of them. A key that some verifier may not know yet is scheduled instead of
+    /// used at once, for at most [`Policy::learnt_within`] from when it was made.
     ///
     /// # Errors
     /// [`RingError`]; nothing was changed.
@@ -184,6 +184,14 @@ impl KeyRing {
                 .ok_or_else(|| RingError::UnknownKey { kid: kid.to_owned() })
         })
         .await
+    }
+
+    /// How long until the next change that time alone makes, as far as this server has read the ring: a key
+    /// begins to sign, or is no longer published. Servers that maintain the ring then change over together.
+    pub fn due_in(&self) -> Option<Duration> {
+        let (view, now) = (self.view.load(), self.clock.now());
+        let at = rotation::next_due(now, view.keys.iter().map(|held| &held.stored))?;
+        Some(at.since(now))
     }
 
     /// The keys that sign now.

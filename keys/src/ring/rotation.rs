@@ -1,8 +1,9 @@
 //! When keys change, as a pure function: the time, the keys and the policy go in, the steps come out.
 //!
 //! What always holds (and is property-tested): every configured algorithm has exactly one key that signs;
-//! a verifier has known a key for at least [`Policy::overlap`] before it signs, except for the very first
-//! key and after a revocation; a retired key stays published until the last token that it signed is over.
+//! a key has been published for at least [`Policy::overlap`] before it signs (when a person rotates, for at
+//! least [`Policy::learnt_within`], or for as long as the key that it replaces), except for the very first key
+//! and after a revocation; a retired key stays published until the last token that it signed is over.
 
 use std::time::Duration;
 
@@ -15,6 +16,11 @@ use super::{
 };
 use crate::algorithm::Algorithm;
 
+/// How long a verifier may keep a key set by what the server says when it hands it out.
+pub const KEPT_FOR: Duration = Duration::from_mins(6);
+/// How long a server that did not hear of a new key may still hand out the key set without it.
+const PUBLISHED_LATE: Duration = Duration::from_mins(1);
+
 /// How keys rotate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -22,8 +28,12 @@ pub struct Policy {
     pub algorithms: Vec<Algorithm>,
     /// How long a key signs.
     pub rotate_every: Duration,
-    /// How long a key is published before it signs. Longer than verifiers keep the keys without asking.
+    /// How long a key is published before it signs when nobody is in a hurry. Longer than verifiers keep the
+    /// keys without asking, however carelessly they keep them.
     pub overlap: Duration,
+    /// How long verifiers may keep a key set before they ask again: a key that has been published for so long
+    /// is known to all of them.
+    pub learnt_within: Duration,
     /// The longest life of any token that is signed.
     pub token_lifetime: Duration,
     /// How long a server may take to notice a change, its clock may be off, and verifiers are lenient.
@@ -31,14 +41,25 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy with a slack of five minutes.
+    /// The policy with a slack of five minutes, for verifiers that keep a key set for [`KEPT_FOR`].
     pub fn new(
         algorithms: Vec<Algorithm>,
         rotate_every: Duration,
         overlap: Duration,
         token_lifetime: Duration,
     ) -> Self {
-        Self { algorithms, rotate_every, overlap, token_lifetime, slack: Duration::from_mins(5) }
+        let slack = Duration::from_mins(5);
+        let learnt_within = KEPT_FOR.saturating_add(PUBLISHED_LATE);
+        Self { algorithms, rotate_every, overlap, learnt_within, token_lifetime, slack }
+    }
+
+    /// When a person may let `upcoming` replace `active`: as soon as every verifier can know it. Whoever knows
+    /// the key that signs also knows one that was made no later, since no key set had the one without the other.
+    fn known_from(&self, active: &StoredKey, upcoming: &StoredKey) -> Timestamp {
+        if upcoming.created_at <= active.created_at {
+            return upcoming.created_at;
+        }
+        upcoming.created_at.plus(self.learnt_within.min(self.overlap)).min(upcoming.activate_at)
     }
 
     /// How long a key must stay published after it stopped signing.
@@ -147,8 +168,21 @@ pub(super) fn due(now: Timestamp, keys: &[StoredKey], policy: &Policy) -> Plan {
     plan
 }
 
-/// A rotation that a person asked for. The upcoming key takes over now if verifiers have known it for
-/// long enough, otherwise as soon as they have.
+/// When something is due next by the clock alone. What is due already does not count.
+pub(super) fn next_due<'a>(
+    now: Timestamp,
+    keys: impl IntoIterator<Item = &'a StoredKey>,
+) -> Option<Timestamp> {
+    let change = |key: &StoredKey| match key.state {
+        KeyState::Upcoming => Some(key.activate_at),
+        KeyState::Active => None,
+        KeyState::Retired | KeyState::Revoked => key.remove_at,
+    };
+    keys.into_iter().filter_map(change).filter(|at| *at > now).min()
+}
+
+/// A rotation that a person asked for. The upcoming key takes over now if all verifiers can know it, otherwise
+/// as soon as they can. Asking again before that changes nothing.
 pub(super) fn by_hand(
     now: Timestamp,
     keys: &[StoredKey],
@@ -166,12 +200,11 @@ pub(super) fn by_hand(
             continue;
         };
         let kid = upcoming.kid.clone();
-        let known_enough = upcoming.created_at.plus(policy.overlap);
-        if known_enough <= now {
+        let at = policy.known_from(active, upcoming);
+        if at <= now {
             replace(now, active, upcoming, policy, &mut plan);
             rotated.push(Rotated::Now { algorithm, kid });
         } else {
-            let at = known_enough.min(upcoming.activate_at);
             if at < upcoming.activate_at {
                 plan.reschedule(upcoming, at);
             }

@@ -151,16 +151,43 @@ async fn tokens_verify_across_a_rotation_and_not_after_a_revocation() {
 }
 
 #[tokio::test]
+async fn the_first_rotation_by_hand_is_at_once_since_the_next_key_stood_in_every_key_set() {
+    let (store, master, clock) = (Arc::default(), master(), clock());
+    let other = ring(&store, &master, &[ES, ED], &clock).await;
+    let ring = ring(&store, &master, &[ES, ED], &clock).await;
+    let published = ring.jwks();
+    let before = ring.signer().kid(ES).expect("signs").to_owned();
+    clock.advance(Duration::from_secs(1));
+    let rotated = ring.rotate(Some(ES)).await.expect("rotates");
+    let kid = ring.signer().kid(ES).expect("signs").to_owned();
+    assert_eq!(rotated, [Rotated::Now { algorithm: ES, kid: kid.clone() }]);
+    assert_ne!(kid, before);
+    assert!(published.keys.iter().any(|key| key.kid == kid), "verifiers know it already");
+    assert!(ring.jwks().keys.iter().any(|key| key.kid == before), "its tokens are alive");
+    // Another server follows when it is told, and needs nothing else.
+    other.maintain().await.expect("maintains");
+    assert_eq!(other.signer().kid(ES), Some(kid.as_str()));
+}
+
+#[tokio::test]
 async fn a_rotation_by_hand_waits_until_verifiers_know_the_key() {
     let (store, clock) = (Arc::default(), clock());
     let ring = ring(&store, &master(), &[ES], &clock).await;
-    let first = ring.signer().kid(ES).expect("signs").to_owned();
+    clock.advance(MINUTE);
+    ring.rotate(None).await.expect("rotates");
+    let second = ring.signer().kid(ES).expect("signs").to_owned();
+    // The next one was made a moment ago: a verifier may have a key set without it for some minutes.
+    let wait = KEPT_FOR + MINUTE;
+    let begun = clock.now();
     let rotated = ring.rotate(None).await.expect("rotates");
     let [Rotated::Scheduled { at, kid, .. }] = rotated.as_slice() else { panic!("{rotated:?}") };
-    assert_eq!(*at, clock.now().plus(DAY));
-    assert_eq!(ring.signer().kid(ES), Some(first.as_str()));
+    assert_eq!(*at, begun.plus(wait));
+    assert_eq!(ring.due_in(), Some(wait));
+    clock.advance(MINUTE);
+    assert_eq!(ring.signer().kid(ES), Some(second.as_str()));
     assert_eq!(ring.rotate(None).await.expect("again"), rotated, "asking twice changes nothing");
-    clock.advance(DAY);
+    assert_eq!(ring.due_in(), Some(wait.saturating_sub(MINUTE)));
+    clock.advance(wait.saturating_sub(MINUTE));
     ring.maintain().await.expect("maintains");
     assert_eq!(ring.signer().kid(ES), Some(kid.as_str()));
 }

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::super::{
-    Policy,
+    Policy, Rotated,
     key::{KeyState, StoredKey},
-    rotation::{Plan, Step, by_hand, due, revocation, signing_key},
+    rotation::{Plan, Step, by_hand, due, next_due, revocation, signing_key},
     store::Change,
 };
 use crate::{
@@ -59,6 +59,10 @@ struct World {
     /// Keys that may sign although verifiers do not know them for long: the first of all, and those that
     /// had to stand in for a revoked one.
     urgent: HashSet<String>,
+    /// Keys that a person wanted to sign as soon as they can.
+    hurried: HashSet<String>,
+    /// The key that signed before each one.
+    before: HashMap<String, StoredKey>,
     /// The last instant at which some server signed with a key.
     last_signed: HashMap<String, Timestamp>,
     revoked: HashSet<String>,
@@ -72,6 +76,8 @@ impl World {
             keys: Vec::new(),
             made: 0,
             urgent: HashSet::new(),
+            hurried: HashSet::new(),
+            before: HashMap::new(),
             last_signed: HashMap::new(),
             revoked: HashSet::new(),
             policy,
@@ -151,8 +157,13 @@ impl World {
             let signing = self.signing(algorithm).expect("one signs");
             assert!(!signing.sealed_private.is_empty(), "the key that signs has its private half");
             let known_for = self.now.since(signing.created_at);
+            let before = self.before.get(&signing.kid);
+            let known_as_long =
+                before.is_some_and(|before| signing.created_at <= before.created_at);
+            let hurried = self.hurried.contains(&signing.kid)
+                && (known_as_long || known_for >= self.policy.learnt_within);
             assert!(
-                known_for >= self.policy.overlap || self.urgent.contains(&signing.kid),
+                known_for >= self.policy.overlap || hurried || self.urgent.contains(&signing.kid),
                 "verifiers know the key for {known_for:?} only"
             );
         }
@@ -171,6 +182,23 @@ impl World {
             assert_eq!(key.sealed_private.is_empty(), ended, "{key:?}");
             assert_eq!(key.remove_at.is_some(), ended, "{key:?}");
         }
+    }
+
+    /// A person wants this key to sign.
+    fn hurry(&mut self, rotated: &Rotated) {
+        let (Rotated::Now { algorithm, kid } | Rotated::Scheduled { algorithm, kid, .. }) = rotated;
+        let before = self.in_turn(*algorithm).clone();
+        self.hurried.insert(kid.clone());
+        self.before.insert(kid.clone(), before);
+        if let Rotated::Scheduled { at, .. } = rotated {
+            assert!(*at <= self.now.plus(self.policy.learnt_within), "not longer than it takes");
+            assert!(next_due(self.now, &self.keys).is_some());
+        }
+    }
+
+    fn in_turn(&self, algorithm: Algorithm) -> &StoredKey {
+        let active = |key: &&StoredKey| key.algorithm == algorithm && key.state == KeyState::Active;
+        self.keys.iter().find(active).expect("one active")
     }
 
     fn tick(&mut self) {
@@ -202,7 +230,16 @@ proptest! {
                 Event::RotateByHand(only) => {
                     let (plan, rotated) = by_hand(world.now, &world.keys, &world.policy, only);
                     prop_assert_eq!(rotated.len(), only.map_or(2, |_| 1));
+                    for one in &rotated {
+                        world.hurry(one);
+                    }
                     world.apply(plan);
+                    let (_, again) = by_hand(world.now, &world.keys, &world.policy, only);
+                    for (first, second) in rotated.iter().zip(&again) {
+                        if let Rotated::Scheduled { .. } = first {
+                            prop_assert_eq!(first, second, "asking twice changes nothing");
+                        }
+                    }
                 }
                 Event::Revoke(which) => {
                     let kid = which.get(&world.keys).kid.clone();
