@@ -131,6 +131,13 @@ impl ClientRegistry {
         }
     }
 
+    /// The clients that were shut at `since` or later and still are, from SQL.
+    pub(crate) async fn shut_since(&self, since: Timestamp) -> Result<Vec<String>, StoreError> {
+        let mut clients = self.0.clients.list().await?;
+        clients.retain(|client| client.disabled_at.is_some_and(|at| at >= since));
+        Ok(clients.into_iter().map(|client| client.client_id).collect())
+    }
+
     /// Asks SQL. With something to fall back on it is not waited for long, and `None` means that it is
     /// away.
     async fn ask<T>(

@@ -19,6 +19,7 @@ mod oidc;
 mod pages;
 mod register;
 mod run;
+mod shut_clients;
 pub mod sign_in;
 mod state;
 pub mod store;

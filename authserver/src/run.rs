@@ -37,7 +37,7 @@ use crate::{
     cookies::Cookies,
     gateway_client,
     http_stack::{self, Stack},
-    oidc, pages, register,
+    oidc, pages, register, shut_clients,
     sign_in::{self, SignIn, hash_pool::HashError},
     state::{AppState, Parts, expectation, longest_token},
     store::{
@@ -277,13 +277,16 @@ pub(crate) fn app(state: &AppState) -> Router {
 /// What goes on beside the requests: the ring of keys, the changes of others, what is to be forgotten.
 async fn look_after(state: AppState, shutdown: Shutdown) {
     let ring_changed = Arc::new(tokio::sync::Notify::new());
+    let client_changed = Arc::new(tokio::sync::Notify::new());
     let hear = {
         let (state, ring_changed) = (state.clone(), Arc::clone(&ring_changed));
-        move |change| match change {
-            Some(Change::Keys) => ring_changed.notify_one(),
-            Some(Change::Client) => state.clients.forget(),
-            None => {
+        let client_changed = Arc::clone(&client_changed);
+        move |change: Option<Change>| {
+            if change != Some(Change::Keys) {
                 state.clients.forget();
+                client_changed.notify_one();
+            }
+            if change != Some(Change::Client) {
                 ring_changed.notify_one();
             }
         }
@@ -304,7 +307,8 @@ async fn look_after(state: AppState, shutdown: Shutdown) {
             state.verifier.sweep();
         }
     };
-    tokio::join!(follow, tend, forget(&state, &shutdown));
+    let shut = shut_clients::follow(&state, &client_changed, &shutdown);
+    tokio::join!(follow, tend, shut, forget(&state, &shutdown));
 }
 
 /// Forgets what is too old in the audit trail.

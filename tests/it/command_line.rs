@@ -407,6 +407,31 @@ async fn a_scheduled_key_signs_when_it_was_said_to() {
     .await;
 }
 
+/// A client is shut and opened again as fast as one can type, and what it gets afterwards is good.
+#[tokio::test]
+async fn a_client_is_shut_and_opened_again_at_once() {
+    let shop = Shop::open(Options::default()).await;
+    let service = Client::new(&shop.stack, shop.stack.demo().client("demo-service"));
+    let before = service.client_credentials("inventory:write").await;
+    shop.stack.cli(&["client", "disable", "demo-service"]).await.ok();
+    let caller = Api::bearer(&shop.stack, &before.access_token);
+    wait::until_true("its tokens are out", Duration::from_secs(3), async || {
+        caller.get("reservations").await.status == 401
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    shop.stack.cli(&["client", "enable", "demo-service"]).await.ok();
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waits: {:?}", begun.elapsed());
+    let after = wait::until("it is open again", Duration::from_secs(10), async || {
+        let page = service.client_credentials_page("inventory:write").await;
+        (page.status == 200).then(|| page.json()["access_token"].as_str().unwrap().to_owned())
+    })
+    .await;
+    let again = Api::bearer(&shop.stack, &after);
+    assert_ne!(again.get("reservations").await.status, 401);
+    assert_eq!(caller.get("reservations").await.status, 401, "what it had stays refused");
+}
+
 /// Each role alone, as in production: it says that it is ready, serves its admin listener, and stops.
 #[tokio::test]
 async fn a_role_runs_alone() {

@@ -4,7 +4,7 @@ use haetae_base::{
     entropy,
     secret::{ExposeSecret, SecretHash},
 };
-use haetae_session::denylist::{Entry, Kind};
+use haetae_session::denylist::Kind;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,8 +75,9 @@ impl Manage {
         Ok(self.clients.list().await?)
     }
 
-    /// Shuts a client: it gets no tokens any more, and those that it has, or gets in the next minute from an
-    /// authserver that has not heard of it, are refused. Its refresh tokens rest.
+    /// Shuts a client: it gets no tokens any more, and those that it has are refused; those that it got from an
+    /// authserver that had not heard of it yet are refused as soon as that one does (`shut_clients`).
+    /// Its refresh tokens rest.
     pub async fn disable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
         let denylist = self.denylist().await?;
@@ -88,22 +89,18 @@ impl Manage {
             self.record(Event::success(What::ClientDisabled).client(client_id)).await?;
         }
         changes::announce(self.redis().await?, Change::Client).await?;
-        // An authserver that did not hear of it goes by what it knows for a while.
-        let (last, longest) = (self.now().plus(FRESH), longest_token(&self.config));
-        denylist.revoke(Entry::everything(Kind::ClientId, client_id, last, longest)).await?;
-        Ok(())
+        // After the others were told, so that it reaches as far as it can.
+        Ok(denylist.revoke_everything(Kind::ClientId, client_id).await?)
     }
 
-    /// Opens a shut client again.
-    ///
-    /// # Errors
-    /// [`ManageError::TooSoon`] for a minute after it was shut: what it got in that time would be refused.
+    /// Opens a shut client again, at once. What it got before stays refused, also from an authserver that has
+    /// heard neither of the one nor of the other.
     pub async fn enable_client(&self, client_id: &str) -> Result<(), ManageError> {
         let mut client = self.client(client_id).await?;
         if let Some(since) = client.disabled_at.take() {
-            let left = since.plus(FRESH).since(self.now());
-            if !left.is_zero() {
-                return Err(ManageError::TooSoon { client: client_id.to_owned(), left });
+            let alive = longest_token(&self.config).saturating_add(FRESH);
+            if since.plus(alive) > self.now() {
+                self.denylist().await?.revoke_everything(Kind::ClientId, client_id).await?;
             }
             self.clients.update(&client, self.now()).await?;
             let event = Event::success(What::ClientUpdated).client(client_id);

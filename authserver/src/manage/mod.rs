@@ -112,14 +112,6 @@ pub enum ManageError {
     /// There is no such client.
     #[error("there is no client {0}")]
     NoSuchClient(String),
-    /// A client was shut so recently that what it got now would be refused.
-    #[error("client {client} was shut a moment ago; open it again in {} s", left.as_secs() + 1)]
-    TooSoon {
-        /// The client.
-        client: String,
-        /// For how long.
-        left: std::time::Duration,
-    },
     /// There is such a client already.
     #[error("there is a client {0} already")]
     ClientExists(String),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use haetae_authserver::{
     domain::client::Client,
-    manage::{Manage, ManageError, RegisteredClient},
+    manage::{Manage, RegisteredClient},
 };
 use haetae_base::{clock::Timestamp, secret::ExposeSecret};
 use serde_json::{Map, Value, json};
@@ -109,26 +109,9 @@ pub(crate) async fn run(command: ClientCommand, settings: &SettingsArgs) -> Resu
             Ok(())
         }
         ClientCommand::Enable { client_id } => {
-            enable(&Manage::open(&config).await?, &client_id).await?;
+            Manage::open(&config).await?.enable_client(&client_id).await?;
             output::line(format_args!("{client_id} is open again"));
             Ok(())
-        }
-    }
-}
-
-/// Opens a client; one that was shut a moment ago when that has effect.
-async fn enable(manage: &Manage, client_id: &str) -> Result<()> {
-    loop {
-        match manage.enable_client(client_id).await {
-            Err(ManageError::TooSoon { left, .. }) => {
-                output::note(format_args!(
-                    "{client_id} was shut a moment ago, and what it got now would be refused; opening it \
-                     in {} s",
-                    left.as_secs() + 1
-                ));
-                tokio::time::sleep(left).await;
-            }
-            done => return Ok(done?),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What ends while a code or a sign-in is still on its way.
 
-use haetae_session::family::Offline;
+use std::time::Duration;
+
+use haetae_session::{denylist::Kind, family::Offline};
 
 use super::{SECRET, World, answer_of, logout::logout, text};
 use crate::{
     context::RequestContext,
     interaction::end_all_sessions,
+    shut_clients,
+    store::clients::Clients,
     testing::{Browser, House},
 };
 
@@ -38,7 +42,7 @@ async fn a_sign_out_outlasts_those_who_redeem_codes_meanwhile() {
         let thieves = (0..8).map(|_| hoard(house, world.browser.clone()));
         let mut person = world.browser.clone();
         let sign_out = async {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             if everywhere {
                 let context = RequestContext::new("req".to_owned(), None, None);
                 end_all_sessions(&house.state, &context, account).await.expect("ended");
@@ -125,7 +129,7 @@ async fn a_session_that_runs_out_takes_along_what_was_not_for_offline_access() {
     let code = world.code(&[("scope", "openid reservations:read")]).await;
     let online = text(&world.redeem(&code, &[]).await.tokens()["refresh_token"]);
     let offline = text(&world.tokens().await["refresh_token"]);
-    let hours = |count| std::time::Duration::from_hours(count);
+    let hours = |count| Duration::from_hours(count);
     // Twelve hours without use end a session; an application that is used uses it.
     world.house.clock.advance(hours(11));
     let online = text(&world.refresh(&online).await.tokens()["refresh_token"]);
@@ -135,4 +139,44 @@ async fn a_session_that_runs_out_takes_along_what_was_not_for_offline_access() {
     world.house.clock.advance(hours(13));
     world.refresh(&online).await.refused(400, "invalid_grant");
     world.refresh(&offline).await.tokens();
+}
+
+#[tokio::test]
+async fn what_a_shut_client_gets_from_an_authserver_that_hears_late_is_revoked_when_it_hears() {
+    let mut world = World::open().await;
+    let token = async |world: &mut World| {
+        let grant = [("grant_type", "client_credentials")];
+        let got = world.call("/oauth2/token", &grant, Some(("service", SECRET))).await;
+        text(&got.tokens()["access_token"])
+    };
+    token(&mut world).await;
+    // Shut as the command line does it, and nothing is heard of it here.
+    let (state, clock) = (world.house.state.clone(), world.house.clock.clone());
+    let clients = Clients::new(state.sql.clone(), &state.master);
+    let mut service = clients.find("service").await.expect("sql").expect("registered");
+    service.disabled_at = Some(state.now());
+    clients.update(&service, state.now()).await.expect("shut");
+    state.denylist.revoke_everything(Kind::ClientId, "service").await.expect("revoked");
+    clock.advance(Duration::from_secs(1));
+    let late = token(&mut world).await;
+    world.settle().await;
+    // It is no token for this address, and good: that is the gap.
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &late).await.status, 403);
+    state.clients.forget();
+    shut_clients::close(&state).await.expect("closed");
+    super::token::eventually_refused(&mut world, &late).await;
+    let grant = [("grant_type", "client_credentials")];
+    let got = world.call("/oauth2/token", &grant, Some(("service", SECRET))).await;
+    got.refused(401, "invalid_client");
+    // Open again: what it gets now is good, and stays so when this is done once more.
+    clock.advance(Duration::from_secs(1));
+    let mut service = clients.find("service").await.expect("sql").expect("registered");
+    service.disabled_at = None;
+    clients.update(&service, state.now()).await.expect("opened");
+    state.clients.forget();
+    let new = token(&mut world).await;
+    shut_clients::close(&state).await.expect("closed");
+    world.settle().await;
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &new).await.status, 403);
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &late).await.status, 401);
 }
