@@ -350,6 +350,21 @@ async fn looks_after_users_clients_and_sessions() {
     assert_eq!(page.status, 200, "{}", page.body);
     std::fs::write(&file, r#"[{"client_id":"x","grant_types":["telepathy"]}]"#).unwrap();
     shop.stack.cli(&["client", "import", file.to_str().unwrap()]).await.refused();
+    // A short secret is taken, and told in a line beside the result.
+    std::fs::write(
+        &file,
+        r#"[{"client_id":"brief","client_secret":"s3cr3t","grant_types":["client_credentials"],"scope":"inventory:write"}]"#,
+    )
+    .unwrap();
+    let import = shop.stack.cli(&["client", "import", file.to_str().unwrap()]).await;
+    assert_eq!(import.stderr.trim().lines().count(), 1, "{}", import.stderr);
+    assert!(import.stderr.contains("the client_secret of brief is short"), "{}", import.stderr);
+    import.ok();
+    let mut brief = imported.clone();
+    brief.client_id = "brief".to_owned();
+    brief.client_secret = Some("s3cr3t".to_owned());
+    let page = brief.client_credentials_page("inventory:write").await;
+    assert_eq!(page.status, 200, "{}", page.body);
     // All of it stands in the audit trail.
     let audit = shop.stack.cli(&["audit"]).await.ok();
     assert!(audit.lines().count() >= 5, "{audit}");

@@ -18,8 +18,8 @@ use crate::{
     state::longest_token,
 };
 
-/// A secret that somebody brings along has at least so many characters.
-const SHORTEST_SECRET: usize = 16;
+/// Fewer characters than this in a secret that somebody brings along are worth a warning.
+const SHORT_SECRET: usize = 16;
 
 /// A client that was registered.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct RegisteredClient {
     pub client: Client,
     /// Its secret, when it was made here: the only time that it is shown.
     pub made_secret: Option<SecretString>,
+    /// Whether the secret that it brought along is so short that somebody may guess it.
+    pub short_secret: bool,
 }
 
 /// What stands beside the metadata of RFC 7591 in an import.
@@ -145,12 +147,13 @@ impl Manage {
         };
         let secret =
             made_secret.as_ref().or(client_secret.as_ref()).map(ExposeSecret::expose_secret);
-        if secret.is_some_and(|secret| secret.chars().count() < SHORTEST_SECRET) {
-            let reason = format!("its client_secret has fewer than {SHORTEST_SECRET} characters");
-            return Err(malformed(format!("{}: {reason}", client.client_id)));
+        if secret.is_some_and(str::is_empty) {
+            return Err(malformed(format!("{}: its client_secret is empty", client.client_id)));
         }
+        // It may be one that a system has which cannot be changed today: told, and taken.
+        let short_secret = secret.is_some_and(|secret| secret.chars().count() < SHORT_SECRET);
         client.secret = secret.map(SecretHash::of);
-        Ok(RegisteredClient { client, made_secret })
+        Ok(RegisteredClient { client, made_secret, short_secret })
     }
 
     /// Tells running authservers. One that does not hear it looks again within a minute, so this is not

@@ -252,8 +252,8 @@ async fn clients_are_registered_all_or_none() {
             "a client app already",
         ),
         (
-            json!({"client_id": "x", "grant_types": ["client_credentials"], "client_secret": "short"}),
-            "client 2: x: its client_secret has fewer than 16 characters",
+            json!({"client_id": "x", "grant_types": ["client_credentials"], "client_secret": ""}),
+            "client 2: x: its client_secret is empty",
         ),
         (
             json!({"client_id": "haetae-gateway", "grant_types": ["client_credentials"]}),
@@ -297,6 +297,21 @@ async fn clients_are_registered_all_or_none() {
     assert!(
         manage.clients.find("sync").await.expect("asked").expect("there").disabled_at.is_none()
     );
+}
+
+#[tokio::test]
+async fn a_secret_that_is_short_is_taken_and_told() {
+    let installed = install().await;
+    let with = |client_id: &str, secret: &str| json!({"client_id": client_id, "client_secret": secret, "grant_types": ["client_credentials"]});
+    let clients = vec![
+        with("short", "s3cr3t"),
+        with("long", "sixteen letters."),
+        json!({"client_id": "made", "grant_types": ["client_credentials"]}),
+    ];
+    let registered = installed.manage.import_clients(clients).await.expect("registered");
+    let short: Vec<bool> = registered.iter().map(|one| one.short_secret).collect();
+    assert_eq!(short, [true, false, false]);
+    assert!(registered[0].client.has_secret("s3cr3t"));
 }
 
 #[tokio::test]

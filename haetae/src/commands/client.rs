@@ -160,6 +160,13 @@ fn tell(clients: &[RegisteredClient], output: OutputArgs) -> Result<()> {
     for registered in clients {
         let client = &registered.client;
         let secret = registered.made_secret.as_ref().map(ExposeSecret::expose_secret);
+        if registered.short_secret {
+            output::note(format_args!(
+                "the client_secret of {} is short and can be guessed; use 16 random characters or more, or leave it \
+                 out and one is made",
+                client.client_id
+            ));
+        }
         if output.json {
             output::json(&json!({"client_id": client.client_id, "client_secret": secret}))?;
             continue;
