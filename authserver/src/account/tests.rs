@@ -138,6 +138,11 @@ async fn two_step_sign_in_is_turned_on_with_a_first_code_and_off_with_another() 
     browser.sign_in("minjun").await;
     let page = browser.get("/account/two-step").await;
     assert!(page.body.contains("<svg"));
+    // For an app on this very device: what the picture holds.
+    let uri = page.after(r#"href="otpauth://"#);
+    let key = shown(&page).secret_text().replace(' ', "");
+    assert!(uri.starts_with("totp/Haetae:minjun?"), "{uri}");
+    assert!(uri.contains(&format!("secret={key}")) && uri.contains("issuer=Haetae"), "{uri}");
     let wrong = browser.submit(&page, &[("code", "000000")]).await;
     assert_eq!(wrong.status, 422);
     // Until it is confirmed it protects nothing, and its key stays on the page.

@@ -35,6 +35,8 @@ struct TwoStepPage<'a> {
     lead: String,
     action: String,
     qr: String,
+    /// What the picture holds, for an app on the very device that shows this page.
+    uri: String,
     secret: String,
     code: Field,
     /// How to go back without it to the application that asks for it.
@@ -116,6 +118,7 @@ fn enrolment_page(
         lead,
         action: way.to("/account/two-step"),
         qr: authenticator.qr_svg().map_err(|error| Instead::internal(&error))?,
+        uri: authenticator.uri().map_err(|error| Instead::internal(&error))?,
         secret: authenticator.secret_text(),
         code: if failed { code.focus() } else { code },
         refusable: pending.map(|pending| {

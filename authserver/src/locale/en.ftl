@@ -171,6 +171,7 @@ totp-title = Turn on two-step sign-in
 totp-lead = You need an authenticator app on your phone, such as Aegis, 2FAS, Google Authenticator or Microsoft Authenticator.
 totp-step-scan = Scan this picture with the app
 totp-qr-label = QR code that holds the key for your authenticator app
+totp-open-app = Is the app on this device? Add the key to it
 totp-step-text = Cannot scan it? Type this key into the app
 totp-step-code = Enter the six-digit code that the app shows
 totp-submit = Turn on

@@ -165,6 +165,7 @@ totp-title = 2단계 인증 켜기
 totp-lead = 휴대전화에 Aegis, 2FAS, Google Authenticator, Microsoft Authenticator 같은 인증 앱이 필요합니다.
 totp-step-scan = 앱으로 이 그림을 스캔하세요
 totp-qr-label = 인증 앱의 키가 담긴 QR 코드
+totp-open-app = 이 기기에 인증 앱이 있나요? 앱에 바로 추가하기
 totp-step-text = 스캔할 수 없나요? 앱에 이 키를 입력하세요
 totp-step-code = 앱에 보이는 6자리 코드를 입력하세요
 totp-submit = 켜기
