@@ -54,6 +54,11 @@ impl Field {
         Self { class: "code", numeric: true, longest: 16, ..field }
     }
 
+    /// A one-time code, or a recovery code in its place.
+    pub(crate) fn any_code(language: Language) -> Self {
+        Self { longest: 64, ..Self::one_time_code(language) }
+    }
+
     /// A recovery code.
     pub(crate) fn recovery_code(language: Language) -> Self {
         let field = Self::text("code", language.text("field-recovery-code"), "off");

@@ -29,6 +29,11 @@ fn one() -> String {
     code
 }
 
+/// Whether what a person typed has the form of a code, right or wrong.
+pub(crate) fn looks_like_one(typed: &SecretString) -> bool {
+    hash("", typed).is_some()
+}
+
 /// The hash of what a person typed, to look up. `None` when it cannot be a code. Reads capitals, spaces
 /// and the look-alikes of Crockford's alphabet. The account goes in, so that equal codes of two accounts
 /// have different hashes.

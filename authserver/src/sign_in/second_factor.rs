@@ -248,11 +248,9 @@ async fn code_page(
     let pending = way.pending(state, visit).await?;
     let page = visit.page(ui_locales(pending.as_ref()), forms(pending.as_ref()));
     let (name, field, other) = match kind {
-        Kind::OneTime => (
-            "mfa",
-            Field::one_time_code(page.language).sends(),
-            ("mfa-use-recovery", Kind::Recovery),
-        ),
+        Kind::OneTime => {
+            ("mfa", Field::any_code(page.language).sends(), ("mfa-use-recovery", Kind::Recovery))
+        }
         Kind::Recovery => {
             ("recovery", Field::recovery_code(page.language), ("mfa-use-code", Kind::OneTime))
         }
@@ -301,6 +299,8 @@ async fn prove(
     if account.is_disabled() {
         return Err(Fault::Expired.into());
     }
+    // Nobody has to find the other page: a recovery code cannot be mistaken for one of six digits.
+    let kind = if recovery_code::looks_like_one(&form.code.0) { Kind::Recovery } else { kind };
     let right = match kind {
         Kind::OneTime => check_code(state, &visit.context, &account, &factor, &form.code.0).await?,
         Kind::Recovery => check_recovery(state, &visit.context, &account, &form.code.0).await?,

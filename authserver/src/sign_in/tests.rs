@@ -257,6 +257,30 @@ async fn a_recovery_code_works_once() {
 }
 
 #[tokio::test]
+async fn a_recovery_code_is_taken_on_the_page_that_asks_for_the_other() {
+    let house = House::open_with(|config| config.auth.login.attempts = 2).await;
+    let (account, authenticator, recovery) = protected(&house, "minjun").await;
+    let mut browser = house.browser();
+    let page = until_the_code(&mut browser, "minjun").await;
+    assert!(page.body.contains(r#"maxlength="64""#), "it fits into the field");
+    let answer = browser.submit(&page, &[("code", &recovery)]).await;
+    assert!(answer.status.is_redirection(), "{}", answer.body);
+    let left = house.state.factors.count_recovery_codes(account.id).await.expect("sql");
+    assert_eq!(left, 0, "used up");
+    // Used up, on either page; it is counted with the recovery codes and not with the others.
+    let mut again = house.browser();
+    let page = until_the_code(&mut again, "minjun").await;
+    for _ in 0..2 {
+        let wrong = again.submit(&page, &[("code", &recovery)]).await;
+        assert_eq!(wrong.status, 422);
+        assert!(wrong.body.contains("This recovery code is not right"), "{}", wrong.body);
+    }
+    assert_eq!(again.submit(&page, &[("code", &recovery)]).await.status, 429);
+    let code = authenticator.code_at(house.clock.now());
+    assert!(again.submit(&page, &[("code", &code)]).await.status.is_redirection());
+}
+
+#[tokio::test]
 async fn codes_are_not_guessed() {
     let house = House::open_with(|config| config.auth.login.attempts = 4).await;
     protected(&house, "minjun").await;
