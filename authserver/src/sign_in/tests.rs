@@ -320,6 +320,32 @@ async fn an_application_s_request_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn enter_on_the_consent_page_allows_and_the_other_button_does_not() {
+    let house = House::open().await;
+    house.person("minjun").await;
+    house.client("partner", false).await;
+    for language in ["en", "ko"] {
+        for (press, answers) in [("first", "code="), ("last", "error=access_denied")] {
+            let mut browser = house.browser();
+            browser.language = language;
+            browser.sign_in("minjun").await;
+            let page = browser.open(&format!("{AUTHORIZE}&prompt=consent")).await;
+            assert!(page.address.starts_with("/consent"), "{}", page.address);
+            // Enter, and a client that knows no better, press the first button of the form.
+            let mark = r#"name="decision" value=""#;
+            let mut decisions = page.body.split(mark).skip(1).map(|rest| {
+                let (decision, _) = rest.split_once('"').expect("a value");
+                decision
+            });
+            let decision = if press == "first" { decisions.next() } else { decisions.last() };
+            let answer = browser.submit(&page, &[("decision", decision.expect("a button"))]).await;
+            let location = browser.follow(answer).await.location().to_owned();
+            assert!(location.contains(answers), "{press}: {location}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_two_windows_that_wait_one_sign_in_is_enough() {
     let house = House::open().await;
     house.person("minjun").await;
