@@ -21,6 +21,7 @@ mod register;
 mod run;
 mod shut_clients;
 pub mod sign_in;
+mod sql_health;
 mod state;
 pub mod store;
 #[cfg(test)]

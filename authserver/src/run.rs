@@ -1,10 +1,6 @@
 //! Running the authserver: what it opens, in which order, what goes on in the background, and how it ends.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use haetae_base::{
@@ -39,6 +35,7 @@ use crate::{
     http_stack::{self, Stack},
     oidc, pages, register, shut_clients,
     sign_in::{self, SignIn, hash_pool::HashError},
+    sql_health::SqlHealth,
     state::{AppState, Parts, expectation, longest_token},
     store::{
         StoreError, accounts::Accounts, audit::AuditTrail, clients::Clients, consents::Consents,
@@ -51,8 +48,6 @@ use crate::{
 const RING_TICK: Duration = Duration::from_secs(30);
 /// How often what is too old in the audit trail is forgotten.
 const AUDIT_TICK: Duration = Duration::from_hours(1);
-/// How often SQL is asked whether it is there.
-const SQL_TICK: Duration = Duration::from_secs(1);
 /// How many access tokens that came back are remembered as verified.
 const REMEMBERED_TOKENS: usize = 10_000;
 /// How long what runs in the background may take to end.
@@ -127,8 +122,11 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     gateway_client::register(&state).await?;
 
     let mut background = JoinSet::new();
-    let (readiness, health) = readiness(&state).await;
-    background.spawn(health.run(state.sql.clone(), shutdown.clone()));
+    let readiness = readiness(&state).await;
+    background.spawn({
+        let (state, shutdown) = (state.clone(), shutdown.clone());
+        async move { state.sql_health.watch(&state.sql, &shutdown).await }
+    });
     background.spawn(Arc::clone(&state.denylist).run(shutdown.clone()));
     background.spawn(look_after(state.clone(), shutdown.clone()));
     background.spawn(admin_task(admin, metrics, readiness, shutdown.clone()));
@@ -249,6 +247,7 @@ pub(crate) async fn assemble(
         master,
         redis,
         sql,
+        sql_health: SqlHealth::default(),
         clock,
         config,
     });
@@ -339,36 +338,17 @@ async fn admin_task(admin: Admin, metrics: Metrics, readiness: Readiness, shutdo
     }
 }
 
-/// Whether SQL answers, asked beside the requests.
-struct SqlHealth(Arc<Mutex<bool>>);
-
-impl SqlHealth {
-    async fn run(self, sql: Sql, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(SQL_TICK) => {}
-                () = shutdown.requested() => return,
-            }
-            let up = matches!(tokio::time::timeout(2 * SQL_TICK, sql.ping()).await, Ok(true));
-            metrics::gauge!("haetae_auth_sql_up").set(if up { 1.0 } else { 0.0 });
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = up;
-        }
-    }
-}
-
-async fn readiness(state: &AppState) -> (Readiness, SqlHealth) {
-    let up = Arc::new(Mutex::new(true));
+async fn readiness(state: &AppState) -> Readiness {
     let redis = RedisHealth::start(state.redis.clone()).await;
-    let (seen, state) = (Arc::clone(&up), state.clone());
-    let readiness: Readiness = Arc::new(move || {
-        let sql = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let sql = if sql { Ok(()) } else { Err("does not answer".to_owned()) };
+    let state = state.clone();
+    Arc::new(move || {
+        let sql =
+            if state.sql_health.answers() { Ok(()) } else { Err("does not answer".to_owned()) };
         vec![
             redis.check(),
             Check { name: "sql", state: sql },
             state.denylist.check(),
             Check { name: "denylist_copy", ..state.replica.check() },
         ]
-    });
-    (readiness, SqlHealth(up))
+    })
 }

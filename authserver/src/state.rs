@@ -29,6 +29,7 @@ use crate::{
     client_registry::ClientRegistry,
     cookies::Cookies,
     sign_in::SignIn,
+    sql_health::SqlHealth,
     store::{accounts::Accounts, consents::Consents, factors::Factors},
     transient::{Transient, code::Codes},
 };
@@ -46,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) audience: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sql: Sql,
+    pub(crate) sql_health: SqlHealth,
     pub(crate) redis: Redis,
     pub(crate) cookies: Cookies,
     pub(crate) accounts: Accounts,

@@ -44,6 +44,7 @@ pub(crate) async fn signed_in(
     let Ok(id) = session.sub.parse() else {
         return Ok(None);
     };
+    state.sql_health.expect()?;
     let found = state.accounts.find(id).await?;
     let Some(account) =
         found.filter(|account| !account.is_disabled() && account.epoch == session.epoch)

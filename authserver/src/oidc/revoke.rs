@@ -53,6 +53,7 @@ async fn revoke_access(
     if claims.client_id != client.client_id {
         return Err(anothers());
     }
+    state.sql_health.expect()?;
     state.denylist.revoke(Entry::token(&claims.jti, claims.exp)).await?;
     Ok(Some(
         Event::success(What::TokenRevoked)
@@ -78,6 +79,7 @@ async fn revoke_refresh(
     };
     let entries = tokens_of(state, &grant);
     let count = grant.issued.len();
+    state.sql_health.expect()?;
     state.denylist.revoke_all(entries).await?;
     let mut event = Event::success(What::TokenRevoked)
         .subject(&grant.sub)

@@ -52,6 +52,7 @@ async fn answer(state: &AppState, token: &str) -> Result<Response, BearerError> 
     let Ok(id) = claims.sub.parse() else {
         return Err(BearerError::InsufficientScope(scopes::OPENID));
     };
+    state.sql_health.expect()?;
     let account = state.accounts.find(id).await?.filter(|account| !account.is_disabled());
     let Some(account) = account else {
         return Err(BearerError::Invalid(haetae_keys::verify::VerifyError::Revoked));

@@ -180,6 +180,7 @@ enum Checked {
 async fn check_password(state: &AppState, visit: &Visit, form: &Login) -> Result<Checked, Instead> {
     let name = fold(form.username.trim());
     let address = visit.context.address();
+    state.sql_health.expect()?;
     let failed = |reason| Event::failure(What::SignIn, reason).from(&visit.context);
     let attempt = match state.sign_in.throttle.begin(Guess::Password, &name, address).await {
         Ok(attempt) => attempt,

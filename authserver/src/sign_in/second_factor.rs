@@ -100,6 +100,7 @@ async fn half_done(state: &AppState, visit: &Visit, way: &Way) -> Result<Option<
     else {
         return Ok(None);
     };
+    state.sql_health.expect()?;
     let account = state.accounts.find(half.account).await?;
     Ok(account.filter(|account| !account.is_disabled() && account.epoch == half.epoch))
 }

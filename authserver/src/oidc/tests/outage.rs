@@ -48,3 +48,36 @@ async fn without_sql_a_refresh_works() {
     world.call("/oauth2/revoke", &fields, None).await.refused(503, "temporarily_unavailable");
     assert_eq!(world.browser.get("/oauth2/jwks").await.status, 200);
 }
+
+/// SQL answers here, but is known not to: whoever needs it is told without it being asked.
+#[tokio::test]
+async fn while_sql_is_known_to_be_away_nobody_waits_for_it() {
+    let mut world = World::open().await;
+    world.sign_in().await;
+    let tokens = world.tokens().await;
+    let access = text(&tokens["access_token"]);
+    let revoke = [("token", access.as_str()), ("client_id", "mobile")];
+    let state = world.house.state.clone();
+    state.sql_health.note(false);
+    // One answer that did not come may be a moment of much work.
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &access).await.status, 200);
+    assert!(!state.sql_health.answers());
+    state.sql_health.note(false);
+    let got = world.with_bearer("/oauth2/userinfo", &access).await;
+    assert_eq!((got.status.as_u16(), got.fields.contains_key("retry-after")), (503, true));
+    let got = world.call("/oauth2/revoke", &revoke, None).await;
+    assert!(got.fields.contains_key("retry-after"));
+    got.refused(503, "temporarily_unavailable");
+    let mut stranger = world.house.browser();
+    let got = stranger.sign_in("minjun").await;
+    assert_eq!((got.status.as_u16(), got.fields.contains_key("retry-after")), (503, true));
+    let got = world.browser.get("/account").await;
+    assert_eq!((got.status.as_u16(), got.fields.contains_key("retry-after")), (503, true));
+    // What does not need it goes on.
+    let next = world.refresh(&text(&tokens["refresh_token"])).await.tokens();
+    assert_eq!(world.browser.get("/oauth2/jwks").await.status, 200);
+    state.sql_health.note(true);
+    let access = text(&next["access_token"]);
+    assert_eq!(world.with_bearer("/oauth2/userinfo", &access).await.status, 200);
+    assert_eq!(world.browser.get("/account").await.status, 200);
+}
