@@ -37,6 +37,17 @@ impl Change {
     }
 }
 
+/// What an authserver hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Something changed.
+    Changed(Change),
+    /// Whatever changed before may have been missed; from now on everything is heard of.
+    Missed,
+    /// From now on nothing is heard of.
+    Silence,
+}
+
 /// Tells every authserver of a change.
 pub(crate) async fn announce(redis: &Redis, change: Change) -> Result<(), RedisError> {
     let () = redis
@@ -46,13 +57,14 @@ pub(crate) async fn announce(redis: &Redis, change: Change) -> Result<(), RedisE
     Ok(())
 }
 
-/// Calls `on_change` for each change until shutdown; with `None` when changes may have been missed.
-pub(crate) async fn follow(redis: Redis, on_change: impl Fn(Option<Change>), shutdown: Shutdown) {
+/// Calls `hear` with all news until shutdown.
+pub(crate) async fn follow(redis: Redis, hear: impl Fn(News), shutdown: Shutdown) {
     let work = async {
         loop {
-            if let Err(error) = follow_once(&redis, &on_change).await {
+            if let Err(error) = follow_once(&redis, &hear).await {
                 tracing::debug!(%error, "changes are not heard of");
             }
+            hear(News::Silence);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
@@ -62,12 +74,11 @@ pub(crate) async fn follow(redis: Redis, on_change: impl Fn(Option<Change>), shu
     }
 }
 
-async fn follow_once(redis: &Redis, on_change: &impl Fn(Option<Change>)) -> Result<(), RedisError> {
+async fn follow_once(redis: &Redis, hear: &impl Fn(News)) -> Result<(), RedisError> {
     let mut connection = redis.dedicated(BLOCK + Duration::from_secs(2)).await?;
     let newest: StreamRangeReply = connection.xrevrange_count(STREAM, "+", "-", 1).await?;
     let mut position = newest.ids.first().map_or_else(|| "0".to_owned(), |id| id.id.clone());
-    // What happened before this position may have been missed.
-    on_change(None);
+    hear(News::Missed);
     let block = usize::try_from(BLOCK.as_millis()).unwrap_or(1000);
     let options = StreamReadOptions::default().block(block).count(100);
     loop {
@@ -76,7 +87,8 @@ async fn follow_once(redis: &Redis, on_change: &impl Fn(Option<Change>)) -> Resu
         for element in news.into_iter().flat_map(|news| news.keys).flat_map(|stream| stream.ids) {
             position.clone_from(&element.id);
             let change = element.get::<String>("change");
-            on_change(change.as_deref().and_then(Change::parse));
+            // What a newer version announces may be anything.
+            hear(change.as_deref().and_then(Change::parse).map_or(News::Missed, News::Changed));
         }
     }
 }
@@ -90,14 +102,14 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_heard_of_and_a_gap_is_told() {
-        let (_server, redis) = OwnRedis::start().await;
+        let (server, redis) = OwnRedis::start().await;
         announce(&redis, Change::Keys).await.expect("announced before anybody listens");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let shutdown = Shutdown::new();
         let listener = tokio::spawn({
             let (heard, redis, shutdown) = (Arc::clone(&heard), redis.clone(), shutdown.clone());
             async move {
-                let hear = |change| heard.lock().expect("not poisoned").push(change);
+                let hear = |news| heard.lock().expect("not poisoned").push(news);
                 follow(redis, hear, shutdown).await;
             }
         });
@@ -111,11 +123,15 @@ mod tests {
             }
             panic!("heard {heard:?}");
         };
-        assert_eq!(wait_for(1).await, [None], "what was before may have been missed");
+        assert_eq!(wait_for(1).await, [News::Missed], "what was before may have been missed");
         announce(&redis, Change::Client).await.expect("announced");
         announce(&redis, Change::Keys).await.expect("announced");
-        let all = [None, Some(Change::Client), Some(Change::Keys)];
+        let mut all =
+            vec![News::Missed, News::Changed(Change::Client), News::Changed(Change::Keys)];
         assert_eq!(wait_for(3).await, all);
+        drop(server);
+        all.push(News::Silence);
+        assert_eq!(wait_for(4).await.get(..4), Some(all.as_slice()));
         shutdown.request();
         listener.await.expect("ends");
     }

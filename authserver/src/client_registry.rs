@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ use crate::{
     store::{StoreError, clients::Clients},
 };
 
-/// How old an answer may be when no change was heard of: the bound for a Redis that is away.
+/// How old an answer may be while changes are heard of.
 pub(crate) const FRESH: Duration = Duration::from_mins(1);
 /// The same for "there is no such client", which anybody can ask for.
 const FRESH_ABSENCE: Duration = Duration::from_secs(5);
@@ -40,6 +40,9 @@ struct Parts {
     /// Raised when everything has to be looked up again. What was read under an older one is served only
     /// while SQL is away.
     generation: AtomicU64,
+    /// Whether changes are heard of. While they are not, SQL is asked each time: a client that was shut meanwhile gets
+    /// nothing.
+    hears: AtomicBool,
     /// Until when, in ms, SQL is taken to be away.
     away_until: AtomicI64,
 }
@@ -65,6 +68,7 @@ impl ClientRegistry {
             known: Cache::new(10_000),
             origins: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
+            hears: AtomicBool::new(true),
             away_until: AtomicI64::new(i64::MIN),
         }))
     }
@@ -75,7 +79,11 @@ impl ClientRegistry {
         let generation = self.0.generation.load(Ordering::Acquire);
         let known = self.0.known.get(client_id);
         if let Some(known) = &known {
-            let fresh = if known.client.is_some() { FRESH } else { FRESH_ABSENCE };
+            let fresh = match &known.client {
+                Some(_) if !self.0.hears.load(Ordering::Acquire) => Duration::ZERO,
+                Some(_) => FRESH,
+                None => FRESH_ABSENCE,
+            };
             if known.generation == generation && now.since(known.read_at) < fresh {
                 return Ok(known.client.clone());
             }
@@ -171,6 +179,11 @@ impl ClientRegistry {
     fn pause(&self) {
         let until = self.0.clock.now().plus(PAUSE).as_millis();
         self.0.away_until.store(until, Ordering::Release);
+    }
+
+    /// Changes are heard of from now on, or are not.
+    pub(crate) fn set_hearing(&self, hears: bool) {
+        self.0.hears.store(hears, Ordering::Release);
     }
 
     /// Looks everything up again when it is asked for next: something changed.

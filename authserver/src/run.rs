@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use crate::{
     account,
     audit::{Audit, Writer},
-    changes::{self, Change},
+    changes::{self, Change, News},
     client_registry::ClientRegistry,
     cookies::Cookies,
     gateway_client,
@@ -280,12 +280,13 @@ async fn look_after(state: AppState, shutdown: Shutdown) {
     let hear = {
         let (state, ring_changed) = (state.clone(), Arc::clone(&ring_changed));
         let client_changed = Arc::clone(&client_changed);
-        move |change: Option<Change>| {
-            if change != Some(Change::Keys) {
+        move |news: News| {
+            state.clients.set_hearing(news != News::Silence);
+            if matches!(news, News::Missed | News::Changed(Change::Client)) {
                 state.clients.forget();
                 client_changed.notify_one();
             }
-            if change != Some(Change::Client) {
+            if matches!(news, News::Missed | News::Changed(Change::Keys)) {
                 ring_changed.notify_one();
             }
         }

@@ -180,3 +180,21 @@ async fn what_a_shut_client_gets_from_an_authserver_that_hears_late_is_revoked_w
     assert_eq!(world.with_bearer("/oauth2/userinfo", &new).await.status, 403);
     assert_eq!(world.with_bearer("/oauth2/userinfo", &late).await.status, 401);
 }
+
+/// An authserver that hears of no changes serves no client that was shut.
+#[tokio::test]
+async fn who_hears_nothing_asks() {
+    let mut world = World::open().await;
+    let state = world.house.state.clone();
+    let grant = [("grant_type", "client_credentials")];
+    let clients = Clients::new(state.sql.clone(), &state.master);
+    let mut service = clients.find("service").await.expect("sql").expect("registered");
+    world.call("/oauth2/token", &grant, Some(("service", SECRET))).await.tokens();
+    service.disabled_at = Some(state.now());
+    clients.update(&service, state.now()).await.expect("shut");
+    // From memory, as long as it would hear of a change.
+    world.call("/oauth2/token", &grant, Some(("service", SECRET))).await.tokens();
+    state.clients.set_hearing(false);
+    let got = world.call("/oauth2/token", &grant, Some(("service", SECRET))).await;
+    got.refused(401, "invalid_client");
+}
