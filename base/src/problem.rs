@@ -152,22 +152,39 @@ impl Problem {
 
     /// The body.
     pub fn to_json(&self) -> String {
-        // The standard members come first, so that a person who reads the raw body sees them.
-        let mut object = Map::new();
-        object.insert("type".to_owned(), format!("urn:haetae:problem:{}", self.slug).into());
-        object.insert("title".to_owned(), self.title.into());
-        object.insert("status".to_owned(), self.status.as_u16().into());
-        // Clients show it, so there always is one.
-        let detail = self.detail.clone().unwrap_or_else(|| format!("{}.", self.title));
-        object.insert("detail".to_owned(), detail.into());
-        if let Some(id) = &self.request_id {
-            object.insert("request_id".to_owned(), id.clone().into());
-        }
-        for (member, value) in &self.members {
-            object.entry(member.clone()).or_insert_with(|| value.clone());
-        }
-        Value::Object(object).to_string()
+        let standard = ["type", "title", "status", "detail", "request_id"];
+        let members: Map<String, Value> = self
+            .members
+            .iter()
+            .filter(|(member, _)| !standard.contains(&member.as_str()))
+            .map(|(member, value)| (member.clone(), value.clone()))
+            .collect();
+        let body = Body {
+            kind: format!("urn:haetae:problem:{}", self.slug),
+            title: self.title,
+            status: self.status.as_u16(),
+            // Clients show it, so there always is one.
+            detail: self.detail.clone().unwrap_or_else(|| format!("{}.", self.title)),
+            request_id: self.request_id.as_deref(),
+            members,
+        };
+        // Texts, numbers and JSON values: nothing that cannot be written.
+        serde_json::to_string(&body).unwrap_or_default()
     }
+}
+
+/// The body. The standard members come first, so that a person who reads it raw sees them.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(flatten)]
+    members: Map<String, Value>,
 }
 
 impl IntoResponse for Problem {
@@ -190,6 +207,11 @@ mod tests {
             .into_http();
         assert_eq!(response.status(), 409);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        let text = String::from_utf8_lossy(response.body());
+        assert!(
+            text.starts_with(r#"{"type":"urn:haetae:problem:not-enough-stock","title":"#),
+            "{text}"
+        );
         let body: Value = serde_json::from_slice(response.body()).expect("json");
         assert_eq!(
             body,

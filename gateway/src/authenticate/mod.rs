@@ -194,9 +194,17 @@ pub(crate) fn refused_token(gateway: &Gateway, error: VerifyError) -> Problem {
 /// 401 `invalid_token` (RFC 6750 3.1).
 pub(crate) fn invalid_token(gateway: &Gateway, description: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not accepted")
-        .detail(format!("{description}."))
+        .detail(sentence(description))
         .header(
             header::WWW_AUTHENTICATE,
             gateway.challenges.with("invalid_token", &[("error_description", description)]),
         )
+}
+
+/// A description as a sentence: a challenge wants the one, a person the other.
+fn sentence(description: &str) -> String {
+    let mut letters = description.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).chain(std::iter::once('.')).collect()
+    })
 }
