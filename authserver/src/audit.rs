@@ -42,8 +42,6 @@ pub enum What {
     AccountEnabled,
     /// The roles of an account changed.
     AccountRolesChanged,
-    /// A person changed their profile.
-    ProfileChanged,
     /// A password was changed by its owner.
     PasswordChanged,
     /// A password was set by an administrator.
@@ -84,8 +82,6 @@ pub enum What {
     ClientUpdated,
     /// A client was shut.
     ClientDisabled,
-    /// A client got a new secret.
-    ClientSecretReplaced,
     /// The signing keys were rotated by hand.
     KeysRotated,
     /// A signing key was revoked.
@@ -101,7 +97,6 @@ impl What {
             Self::AccountDisabled => "account.disabled",
             Self::AccountEnabled => "account.enabled",
             Self::AccountRolesChanged => "account.roles_changed",
-            Self::ProfileChanged => "account.profile_changed",
             Self::PasswordChanged => "password.changed",
             Self::PasswordReset => "password.reset",
             Self::SignIn => "sign_in",
@@ -122,7 +117,6 @@ impl What {
             Self::ClientCreated => "client.created",
             Self::ClientUpdated => "client.updated",
             Self::ClientDisabled => "client.disabled",
-            Self::ClientSecretReplaced => "client.secret_replaced",
             Self::KeysRotated => "keys.rotated",
             Self::KeyRevoked => "key.revoked",
         }

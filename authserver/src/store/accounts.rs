@@ -18,17 +18,6 @@ use crate::domain::account::{Account, AccountId, PasswordHash, Role, Username};
 #[derive(Clone, Debug)]
 pub struct Accounts(Sql);
 
-/// What a person may change about themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// What the pages and the claim `name` show.
-    pub display_name: String,
-    /// An address; a changed one counts as unverified.
-    pub email: Option<String>,
-    /// `ko` or `en`.
-    pub locale: Option<String>,
-}
-
 impl Accounts {
     /// The table in `sql`.
     pub const fn new(sql: Sql) -> Self {
@@ -99,26 +88,6 @@ impl Accounts {
             .await
             .map_err(|error| StoreError::on_insert(error, "the username"))?;
         Ok(expect_rows(1, inserted)?)
-    }
-
-    /// Changes the profile of the account that was read at `version`.
-    ///
-    /// # Errors
-    /// [`StoreError::Stale`] when it has another version by now.
-    pub async fn update_profile(
-        &self,
-        account: &Account,
-        profile: &Profile,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let verified = account.email_verified && account.email == profile.email;
-        let update = changed(account.id, now)
-            .col_expr(row::Column::DisplayName, Expr::value(profile.display_name.clone()))
-            .col_expr(row::Column::Email, Expr::value(profile.email.clone()))
-            .col_expr(row::Column::EmailVerified, Expr::value(verified))
-            .col_expr(row::Column::Locale, Expr::value(profile.locale.clone()))
-            .filter(row::Column::Version.eq(account.version));
-        Ok(expect_rows(1, update.exec(&self.0.write).await?.rows_affected)?)
     }
 
     /// Sets a new password, whatever the old one was. Sessions that began before are over.
@@ -295,27 +264,6 @@ mod tests {
                 assert!(accounts.find_by_username(nobody).await.expect("sql").is_none());
             }
             assert_eq!(accounts.count().await.expect("sql"), 1);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_change_from_an_old_version_is_refused() {
-        for database in each_database().await {
-            let accounts = Accounts::new(database.sql.clone());
-            let account = new_account("demo");
-            accounts.insert(&account).await.expect("insert");
-            let profile = Profile {
-                display_name: "데모".to_owned(),
-                email: Some("demo@example.com".to_owned()),
-                locale: Some("ko".to_owned()),
-            };
-            let now = account.created_at;
-            accounts.update_profile(&account, &profile, now).await.expect("the first change");
-            let second = accounts.update_profile(&account, &profile, now).await;
-            assert!(matches!(second, Err(StoreError::Stale)));
-            let found = accounts.find(account.id).await.expect("sql").expect("an account");
-            assert_eq!(found.display_name, "데모");
-            assert_eq!(found.version, account.version + 1);
         }
     }
 

@@ -323,7 +323,11 @@ async fn an_answered_request_that_never_ends_costs_its_connection() {
     }
     let cut_off = tokio::time::timeout(Duration::from_secs(10), connection).await;
     let _ended = cut_off.expect("cut off").expect("joined");
-    while house.upstream.left_alone() < 11 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let left_alone = async {
+        while house.upstream.left_alone() < 11 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let let_go = tokio::time::timeout(Duration::from_secs(10), left_alone).await;
+    assert!(let_go.is_ok(), "{} connections were let go", house.upstream.left_alone());
 }
