@@ -48,6 +48,11 @@ impl Client {
         self.metadata.token_endpoint_auth_method != AuthMethod::None
     }
 
+    /// Whether a code may be asked for without PKCE.
+    pub fn may_leave_out_pkce(&self) -> bool {
+        self.is_confidential() && !self.metadata.require_pkce
+    }
+
     /// Whether it may use the grant.
     pub fn may(&self, grant: GrantType) -> bool {
         self.metadata.grant_types.contains(&grant)
@@ -114,6 +119,11 @@ pub struct ClientMetadata {
     /// How it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: AuthMethod,
+    /// Whether a request without PKCE is refused. Only a client that authenticates may do without, for
+    /// software that cannot send it: its operator vouches that it checks `nonce` (RFC 9700 2.1.1). A
+    /// member of Haetae's own.
+    #[serde(default = "pkce_by_default", skip_serializing_if = "is_true")]
+    pub require_pkce: bool,
     /// What it may ask for at most.
     #[serde(default = "scopes::default_scope")]
     pub scope: Scope,
@@ -215,6 +225,15 @@ fn default_response_types() -> BTreeSet<ResponseType> {
     BTreeSet::from([ResponseType::Code])
 }
 
+const fn pkce_by_default() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_true(value: &bool) -> bool {
+    *value
+}
+
 impl Default for ClientMetadata {
     /// What a registration without a single member means.
     fn default() -> Self {
@@ -230,6 +249,7 @@ impl Default for ClientMetadata {
             grant_types: default_grant_types(),
             response_types: default_response_types(),
             token_endpoint_auth_method: AuthMethod::default(),
+            require_pkce: pkce_by_default(),
             scope: scopes::default_scope(),
             id_token_signed_response_alg: None,
             access_token_signed_response_alg: None,
@@ -255,6 +275,11 @@ pub enum InvalidMetadata {
          (token_endpoint_auth_method is \"none\")"
     )]
     PublicService,
+    /// Nothing else ties a code to a client that does not authenticate (RFC 9700 2.1.1).
+    #[error(
+        "require_pkce: false needs a client that authenticates (token_endpoint_auth_method is \"none\")"
+    )]
+    PublicWithoutPkce,
     /// Without a grant there is nothing that the client could do.
     #[error("grant_types: at least one")]
     NoGrant,
@@ -304,6 +329,9 @@ impl ClientMetadata {
             && self.token_endpoint_auth_method == AuthMethod::None
         {
             return Err(InvalidMetadata::PublicService);
+        }
+        if !self.require_pkce && self.token_endpoint_auth_method == AuthMethod::None {
+            return Err(InvalidMetadata::PublicWithoutPkce);
         }
         for uri in self.redirect_uris.iter().chain(&self.post_logout_redirect_uris) {
             if uri.is_exposed() {
@@ -369,6 +397,7 @@ pub(crate) mod tests {
         assert_eq!(read.grant_types, BTreeSet::from([GrantType::AuthorizationCode]));
         assert_eq!(read.token_endpoint_auth_method, AuthMethod::ClientSecretBasic);
         assert_eq!(read.id_token_signed_response_alg, None);
+        assert!(read.require_pkce);
         assert_eq!(read.check(), Ok(()));
         assert_eq!(metadata("{}"), ClientMetadata::default());
         let again = serde_json::to_string(&read).expect("json");
@@ -384,6 +413,10 @@ pub(crate) mod tests {
             (
                 r#"{"grant_types":["client_credentials"],"token_endpoint_auth_method":"none"}"#,
                 InvalidMetadata::PublicService,
+            ),
+            (
+                r#"{"redirect_uris":["https://a.example/"],"token_endpoint_auth_method":"none","require_pkce":false}"#,
+                InvalidMetadata::PublicWithoutPkce,
             ),
             (
                 r#"{"redirect_uris":["http://a.example/"]}"#,

@@ -25,8 +25,8 @@ pub(crate) struct CodeGrant {
     pub(crate) grant: Grant,
     /// The redirect URI of the request; the token request has to repeat it.
     pub(crate) redirect_uri: String,
-    /// The PKCE challenge, method S256 (RFC 7636 4.2).
-    pub(crate) code_challenge: String,
+    /// The PKCE challenge, method S256 (RFC 7636 4.2). None from a client that may do without and did.
+    pub(crate) code_challenge: Option<String>,
     /// For the ID token.
     pub(crate) nonce: Option<String>,
     /// When it was issued.

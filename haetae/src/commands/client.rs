@@ -57,6 +57,10 @@ pub(crate) struct CreateArgs {
     /// It belongs to the operator: nobody is asked for consent
     #[arg(long)]
     first_party: bool,
+    /// It cannot send PKCE, and is known to check the nonce: a request without is not refused. Not
+    /// with --public
+    #[arg(long, conflicts_with = "public")]
+    no_pkce: bool,
     /// Where answers may be sent (repeat for several)
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
@@ -79,6 +83,7 @@ pub(crate) struct CreateArgs {
     after_help = "The file holds a JSON array of client metadata (RFC 7591 section 2), each with a client_id \
 and, if you have one already, a client_secret:
   [{\"client_id\": \"shop\", \"client_secret\": \"…\", \"redirect_uris\": [\"https://shop.example/cb\"]}]
+Members of Haetae's own: first_party, require_pkce, allowed_cors_origins, access_token_signed_response_alg.
 All of them are registered, or none."
 )]
 pub(crate) struct ImportArgs {
@@ -134,6 +139,9 @@ fn metadata(args: &CreateArgs) -> Value {
     }
     if let Some(scope) = &args.scope {
         metadata.insert("scope".to_owned(), json!(scope));
+    }
+    if args.no_pkce {
+        metadata.insert("require_pkce".to_owned(), json!(false));
     }
     if args.public {
         metadata.insert("token_endpoint_auth_method".to_owned(), json!("none"));

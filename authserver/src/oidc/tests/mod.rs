@@ -4,6 +4,7 @@ mod authorize;
 mod ends;
 mod logout;
 mod outage;
+mod pkce;
 mod token;
 mod tokens_back;
 

@@ -23,10 +23,10 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
     let (state, client) = (request.state, &request.client);
     let missing = |text| OAuthError::invalid_request(text);
     let code = request.params.get("code").ok_or_else(|| missing("code is missing"))?;
-    let verifier = request
-        .params
-        .get("code_verifier")
-        .ok_or_else(|| missing("code_verifier is missing (PKCE, RFC 7636)"))?;
+    let verifier = request.params.get("code_verifier");
+    if verifier.is_none() && !client.may_leave_out_pkce() {
+        return Err(missing("code_verifier is missing (PKCE, RFC 7636)"));
+    }
     let now = state.now();
     let lifetime = *state.config.auth.tokens.access;
     let name = issue::name_token(now, lifetime);
@@ -116,7 +116,7 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
 fn check(
     request: &TokenRequest<'_>,
     granted: &CodeGrant,
-    verifier: &str,
+    verifier: Option<&str>,
     now: Timestamp,
 ) -> Result<(), OAuthError> {
     // Redis takes a code away in time; the clock decides.
@@ -127,17 +127,30 @@ fn check(
         Some(presented) => presented == granted.redirect_uri,
         // It may be left out when the request left it out, too, which only a client with a single URI
         // can (RFC 6749 4.1.3); OAuth 2.1 drops the parameter, PKCE protects the same.
-        None => request.client.metadata.redirect_uris.len() == 1,
+        None => {
+            granted.code_challenge.is_some() && request.client.metadata.redirect_uris.len() == 1
+        }
     };
     if !uri_matches {
         return Err(OAuthError::invalid_grant(
             "redirect_uri is not the one of the authorization request",
         ));
     }
-    if !is_verifier(verifier) || !proves(verifier, &granted.code_challenge) {
-        return Err(OAuthError::invalid_grant("code_verifier does not match code_challenge"));
+    match (&granted.code_challenge, verifier) {
+        (Some(challenge), Some(verifier))
+            if is_verifier(verifier) && proves(verifier, challenge) =>
+        {
+            Ok(())
+        }
+        (None, None) => Ok(()),
+        // Somebody took the challenge out of the request on its way (RFC 9700 4.8.2).
+        (None, Some(_)) => {
+            Err(OAuthError::invalid_grant("the authorization request had no code_challenge"))
+        }
+        (Some(_), _) => {
+            Err(OAuthError::invalid_grant("code_verifier does not match code_challenge"))
+        }
     }
-    Ok(())
 }
 
 /// `43*128unreserved` (RFC 7636 4.1).
