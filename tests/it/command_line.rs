@@ -447,6 +447,28 @@ async fn a_client_is_shut_and_opened_again_at_once() {
     assert_eq!(caller.get("reservations").await.status, 401, "what it had stays refused");
 }
 
+/// A secret that leaked is worth nothing from the moment that the command returns.
+#[tokio::test]
+async fn a_client_gets_a_new_secret() {
+    let shop = Shop::open(Options::default()).await;
+    let mut service = shop.stack.demo().client("demo-service").clone();
+    let old = Client::new(&shop.stack, &service);
+    let before = old.client_credentials("inventory:write").await;
+    let reset = shop.stack.cli(&["client", "reset", "demo-service", "--json"]).await.ok();
+    let told: Value = serde_json::from_str(&reset).unwrap();
+    service.client_secret = Some(told["client_secret"].as_str().unwrap().to_owned());
+    wait::until_true("its tokens are out", Duration::from_secs(3), async || {
+        Api::bearer(&shop.stack, &before.access_token).get("reservations").await.status == 401
+    })
+    .await;
+    wait::until_true("the old secret is out", Duration::from_secs(3), async || {
+        old.client_credentials_page("inventory:write").await.status == 401
+    })
+    .await;
+    let after = Client::new(&shop.stack, &service).client_credentials("inventory:write").await;
+    assert_ne!(Api::bearer(&shop.stack, &after.access_token).get("reservations").await.status, 401);
+}
+
 /// Each role alone, as in production: it says that it is ready, serves its admin listener, and stops.
 #[tokio::test]
 async fn a_role_runs_alone() {

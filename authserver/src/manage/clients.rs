@@ -112,6 +112,33 @@ impl Manage {
         Ok(())
     }
 
+    /// Gives a client a new secret, which is shown this once. The old one is refused as soon as the authservers hear
+    /// of it, and every token that the client has is refused. Its refresh tokens rest: they are of no use without
+    /// the new secret.
+    ///
+    /// # Errors
+    /// [`ManageError::NoSecret`] of a public client, [`ManageError::GatewayClient`] of the gateway's.
+    pub async fn reset_client(&self, client_id: &str) -> Result<SecretString, ManageError> {
+        if client_id == self.config.gateway.browser.client_id {
+            return Err(ManageError::GatewayClient(client_id.to_owned()));
+        }
+        let mut client = self.client(client_id).await?;
+        if !client.is_confidential() {
+            return Err(ManageError::NoSecret(client_id.to_owned()));
+        }
+        // Before anything is changed: a Redis that is away is told now, and not after the old secret is gone.
+        let (denylist, redis) = (self.denylist().await?, self.redis().await?);
+        let secret = entropy::token();
+        client.secret = Some(SecretHash::of(secret.expose_secret()));
+        self.clients.update(&client, self.now()).await?;
+        let event = Event::success(What::ClientUpdated).client(client_id);
+        self.record(event.with("reason", "secret")).await?;
+        changes::announce(redis, Change::Client).await?;
+        // After the others were told, so that it reaches as far as it can.
+        denylist.revoke_everything(Kind::ClientId, client_id).await?;
+        Ok(secret)
+    }
+
     async fn client(&self, client_id: &str) -> Result<Client, ManageError> {
         let client = self.clients.find(client_id).await?;
         client.ok_or_else(|| ManageError::NoSuchClient(client_id.to_owned()))

@@ -112,6 +112,15 @@ pub enum ManageError {
     /// There is no such client.
     #[error("there is no client {0}")]
     NoSuchClient(String),
+    /// A public client authenticates with nothing.
+    #[error("{0} is a public client: it has no secret")]
+    NoSecret(String),
+    /// The configuration has the secret of the gateway's client.
+    #[error(
+        "the secret of {0} is the setting gateway.browser.client_secret: change it there, then start the authservers \
+         and the gateways again"
+    )]
+    GatewayClient(String),
     /// There is such a client already.
     #[error("there is a client {0} already")]
     ClientExists(String),

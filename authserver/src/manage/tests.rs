@@ -371,3 +371,31 @@ async fn without_redis_reading_works_and_shutting_is_refused_before_it_begins() 
     assert!(error.contains("Redis does not answer"), "{error}");
     assert!(!manage.account("ann").await.expect("there").is_disabled());
 }
+
+#[tokio::test]
+async fn a_client_gets_another_secret_and_its_tokens_are_refused() {
+    let installed = install().await;
+    let manage = &installed.manage;
+    let public = json!({
+        "client_id": "app", "token_endpoint_auth_method": "none", "application_type": "native",
+        "redirect_uris": ["http://127.0.0.1/callback"],
+    });
+    let service = json!({"client_id": "sync", "grant_types": ["client_credentials"]});
+    let registered = manage.import_clients(vec![public, service]).await.expect("registered");
+    let first = registered[1].made_secret.as_ref().expect("made").expose_secret();
+    let second = manage.reset_client("sync").await.expect("reset");
+    let stored = manage.clients.find("sync").await.expect("asked").expect("there");
+    assert!(stored.has_secret(second.expose_secret()) && !stored.has_secret(first));
+    assert_eq!(installed.denied().await, ["client_id sync"]);
+    for (id, why) in [
+        ("app", "app is a public client: it has no secret"),
+        ("nobody", "there is no client nobody"),
+        (
+            "haetae-gateway",
+            "the secret of haetae-gateway is the setting gateway.browser.client_secret: change it there, then start \
+             the authservers and the gateways again",
+        ),
+    ] {
+        assert_eq!(manage.reset_client(id).await.expect_err("refused").to_string(), why);
+    }
+}

@@ -27,6 +27,8 @@ pub(crate) enum ClientCommand {
     Import(ImportArgs),
     /// List the clients
     List(OutputArgs),
+    /// Give a client a new secret, which is shown once; the old one and its tokens are refused at once
+    Reset(ResetArgs),
     /// Shut a client: its tokens are refused at once
     Disable {
         /// The `client_id`
@@ -93,6 +95,19 @@ pub(crate) struct ImportArgs {
     output: OutputArgs,
 }
 
+#[derive(Debug, Args)]
+#[command(
+    after_help = "When the secret leaked, shut the client first and open it afterwards: then nothing that was got with \
+the old secret in between is left.
+  haetae client disable shop; haetae client reset shop; haetae client enable shop"
+)]
+pub(crate) struct ResetArgs {
+    /// The `client_id`
+    client_id: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 /// Runs the command.
 pub(crate) async fn run(command: ClientCommand, settings: &SettingsArgs) -> Result<()> {
     let config = settings::load_beside(settings, settings::OF_AUTH)?;
@@ -108,6 +123,10 @@ pub(crate) async fn run(command: ClientCommand, settings: &SettingsArgs) -> Resu
             tell(&manage.import_clients(clients).await?, args.output)
         }
         ClientCommand::List(output) => list(&Manage::open(&config).await?, output).await,
+        ClientCommand::Reset(args) => {
+            let secret = Manage::open(&config).await?.reset_client(&args.client_id).await?;
+            tell_secret("reset", &args.client_id, Some(secret.expose_secret()), args.output)
+        }
         ClientCommand::Disable { client_id } => {
             Manage::open(&config).await?.disable_client(&client_id).await?;
             output::line(format_args!("{client_id} is shut"));
@@ -167,7 +186,6 @@ fn read(file: &Path) -> Result<Vec<Value>> {
 fn tell(clients: &[RegisteredClient], output: OutputArgs) -> Result<()> {
     for registered in clients {
         let client = &registered.client;
-        let secret = registered.made_secret.as_ref().map(ExposeSecret::expose_secret);
         if registered.short_secret {
             output::note(format_args!(
                 "the client_secret of {} is short and can be guessed; use 16 random characters or more, or leave it \
@@ -175,14 +193,25 @@ fn tell(clients: &[RegisteredClient], output: OutputArgs) -> Result<()> {
                 client.client_id
             ));
         }
-        if output.json {
-            output::json(&json!({"client_id": client.client_id, "client_secret": secret}))?;
-            continue;
-        }
-        output::line(format_args!("registered {}", client.client_id));
-        if let Some(secret) = secret {
-            output::line(format_args!("client_secret: {secret}"));
-        }
+        let secret = registered.made_secret.as_ref().map(ExposeSecret::expose_secret);
+        tell_secret("registered", &client.client_id, secret, output)?;
+    }
+    Ok(())
+}
+
+/// What was done to a client, and the secret that it got by it.
+fn tell_secret(
+    done: &str,
+    client_id: &str,
+    secret: Option<&str>,
+    output: OutputArgs,
+) -> Result<()> {
+    if output.json {
+        return output::json(&json!({"client_id": client_id, "client_secret": secret}));
+    }
+    output::line(format_args!("{done} {client_id}"));
+    if let Some(secret) = secret {
+        output::line(format_args!("client_secret: {secret}"));
     }
     Ok(())
 }
