@@ -1,7 +1,7 @@
 //! The admin listener of every role: `/metrics` (Prometheus text), `/healthz` (the process answers) and
 //! `/readyz` (each part that the role needs, 503 when one is missing). Loopback unless configured otherwise.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -31,6 +31,9 @@ pub type Readiness = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 /// answer that is not fetched, holds no stop up.
 const LAST_QUESTION: Duration = Duration::from_millis(500);
 
+/// How often the metrics are looked after, whether anybody asks for them or not.
+const UPKEEP: Duration = if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(5) };
+
 /// The admin listener, bound but not yet serving.
 #[derive(Debug)]
 pub struct Admin(TcpListener, SocketAddr);
@@ -51,7 +54,7 @@ impl Admin {
         self.1
     }
 
-    /// Serves until shutdown.
+    /// Serves until shutdown, and looks after the metrics meanwhile.
     ///
     /// # Errors
     /// When the listener fails.
@@ -65,7 +68,7 @@ impl Admin {
             .route("/metrics", get(render_metrics))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(render_readiness))
-            .with_state((metrics, readiness));
+            .with_state((metrics.clone(), readiness));
         let stop = shutdown.clone();
         let serving =
             axum::serve(self.0, app).with_graceful_shutdown(async move { stop.requested().await });
@@ -76,7 +79,16 @@ impl Admin {
         tokio::select! {
             served = serving => served,
             () = cut_off => Ok(()),
+            never = look_after(metrics) => match never {},
         }
+    }
+}
+
+/// Without it the histograms of a role whose metrics nobody fetches would grow for as long as it runs.
+async fn look_after(metrics: Metrics) -> Infallible {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.upkeep();
     }
 }
 
@@ -150,6 +162,24 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(question).await.expect("sent");
         stream
+    }
+
+    #[tokio::test]
+    async fn metrics_that_nobody_fetches_are_looked_after() {
+        let admin =
+            Admin::bind("127.0.0.1:0".parse().expect("an address"), "test").await.expect("binds");
+        let metrics = Metrics::start();
+        let (before, shutdown) = (metrics.upkeeps(), Shutdown::new());
+        let readiness: Readiness = Arc::new(Vec::new);
+        let serving = tokio::spawn(admin.serve(metrics.clone(), readiness, shutdown.clone()));
+        let looked_after = async {
+            while metrics.upkeeps() < before + 2 {
+                tokio::time::sleep(UPKEEP).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), looked_after).await.expect("twice and more");
+        shutdown.request();
+        serving.await.expect("joined").expect("stopped");
     }
 
     #[tokio::test]

@@ -44,10 +44,12 @@ impl Metrics {
         }
     }
 
-    /// Puts what was recorded since the last time in its place. Call it every few seconds: otherwise the
-    /// histograms of a process whose metrics nobody asks for grow without end.
+    /// Adds what was recorded since the last time to the histograms' buckets. Until then every single value is
+    /// kept, so it has to be called every few seconds; the admin listener of each role does.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
+        #[cfg(test)]
+        tests::UPKEEPS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// The metrics in Prometheus text format.
@@ -76,7 +78,18 @@ impl std::fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// How often [`Metrics::upkeep`] was called: what it does to the memory cannot be seen from outside.
+    pub(super) static UPKEEPS: AtomicU64 = AtomicU64::new(0);
+
+    impl Metrics {
+        pub(crate) fn upkeeps(&self) -> u64 {
+            UPKEEPS.load(Ordering::SeqCst)
+        }
+    }
 
     #[test]
     fn histograms_have_buckets_that_add_up_over_processes() {
