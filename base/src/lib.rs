@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod asset;
+pub mod background;
 pub mod clock;
 pub mod entropy;
 pub mod id;

@@ -14,6 +14,7 @@ use std::{
 use axum::serve::ListenerExt;
 use haetae_base::{
     admin::{Admin, BindError, Check, Readiness, bind},
+    background::{Background, TaskEnded},
     clock::{Clock, SystemClock},
     redis::{self, Redis},
     shutdown::{Addresses, Ready, Shutdown},
@@ -93,6 +94,9 @@ pub enum RunError {
     /// A listener failed.
     #[error("a listener failed: {0}")]
     Serve(#[from] std::io::Error),
+    /// A part of the role died: it ends as a whole, to be started again.
+    #[error(transparent)]
+    Part(#[from] TaskEnded),
 }
 
 /// Applies the migrations that are missing.
@@ -146,24 +150,26 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     let verifier = Verifier::new(expect, Arc::clone(&keys), TOKENS, Arc::clone(&clock));
     let verifier = Arc::new(TokenVerifier(verifier));
     let waiters = Waiters::default();
-    let (bell, ringing) = Bell::start(redis.clone(), waiters.clone());
+    let (bell, mut ringing) = Bell::start(redis.clone(), waiters.clone());
     let settings = &config.reservation;
     let gathering = Gathering {
         batch: settings.accept_batch.max(1),
         linger: *settings.accept_linger,
         max_open: NonZeroU32::new(settings.max_open_per_subject),
     };
-    let (committer, committing) =
+    let (committer, mut committing) =
         Committer::start(store.clone(), bell.clone(), Arc::clone(&clock), gathering);
-    let health = Health::watch(store.sql().clone(), None, shutdown.clone());
+    let health = Arc::new(Health::default());
     let addresses = Addresses { listen: Some(listen), admin: admin.address() };
-    let (checked, database) = (Arc::clone(&keys), health.sql.clone());
-    let readiness: Readiness = Arc::new(move || vec![health.sql(), keys_check(&checked)]);
-    tokio::spawn(admin.serve(metrics, readiness, shutdown.clone()));
-    tokio::spawn(sweep(Arc::clone(&verifier), shutdown.clone()));
+    let (watched, checked, database) = (Arc::clone(&health), Arc::clone(&keys), health.sql.clone());
+    let readiness: Readiness = Arc::new(move || vec![watched.sql(), keys_check(&checked)]);
+    let mut background = Background::new();
+    background.spawn("admin", serve_admin(admin, metrics, readiness, shutdown.clone()));
+    background.spawn("health", health.watch(store.sql().clone(), None, shutdown.clone()));
+    background.spawn("sweep", sweep(Arc::clone(&verifier), shutdown.clone()));
     let keys_shutdown = shutdown.clone();
-    tokio::spawn(async move { keys.run(keys_shutdown).await });
-    tokio::spawn(changes::follow(redis, waiters.clone(), shutdown.clone()));
+    background.spawn("keys", async move { keys.run(keys_shutdown).await });
+    background.spawn("changes", changes::follow(redis, waiters.clone(), shutdown.clone()));
     let parts = ApiParts {
         store,
         committer,
@@ -188,7 +194,14 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
         .with_graceful_shutdown(async move { asked.requested().await })
         .into_future();
     ready.announce(addresses);
-    finish(serving, &shutdown).await?;
+    let dead = async {
+        tokio::select! {
+            ended = background.failed(&shutdown) => ended,
+            ended = &mut committing => TaskEnded { name: "committer", source: ended.err() },
+            ended = &mut ringing => TaskEnded { name: "bell", source: ended.err() },
+        }
+    };
+    finish(serving, dead, &shutdown).await?;
     // Everything that was taken in is written and rung for before the process ends.
     let _both = tokio::time::timeout(FAREWELL, async {
         let _ended = committing.await;
@@ -215,10 +228,14 @@ pub async fn run_worker(
     let payment = &config.worker.payment;
     let declined = payment.decline_tokens.iter().cloned();
     let provider = PaymentSimulator::new(store.sql().clone(), *payment.latency, declined);
-    let health = Health::watch(store.sql().clone(), Some(redis.clone()), shutdown.clone());
+    let health = Arc::new(Health::default());
     let addresses = Addresses { listen: None, admin: admin.address() };
-    let readiness: Readiness = Arc::new(move || vec![health.sql(), health.redis()]);
-    tokio::spawn(admin.serve(metrics, readiness, shutdown.clone()));
+    let checked = Arc::clone(&health);
+    let readiness: Readiness = Arc::new(move || vec![checked.sql(), checked.redis()]);
+    let mut background = Background::new();
+    background.spawn("admin", serve_admin(admin, metrics, readiness, shutdown.clone()));
+    let watching = health.watch(store.sql().clone(), Some(redis.clone()), shutdown.clone());
+    background.spawn("health", watching);
     let worker = Worker {
         store,
         redis,
@@ -235,20 +252,33 @@ pub async fn run_worker(
         batch: config.worker.batch.max(1),
     };
     ready.announce(addresses);
-    Ok(worker.run(shutdown).await?)
+    let working = worker.run(shutdown.clone());
+    tokio::select! {
+        done = working => done,
+        ended = background.failed(&shutdown) => Err(ended.into()),
+    }
 }
 
-/// Serves to the end; once asked to stop, not longer than [`FAREWELL`].
+/// Serves to the end, or until a part without which that makes no sense is `dead`; once asked to stop, not longer
+/// than [`FAREWELL`].
 async fn finish(
     serving: impl Future<Output = std::io::Result<()>>,
+    dead: impl Future<Output = TaskEnded>,
     shutdown: &Shutdown,
-) -> std::io::Result<()> {
+) -> Result<(), RunError> {
     tokio::pin!(serving);
     tokio::select! {
-        result = &mut serving => return result,
+        result = &mut serving => return Ok(result?),
+        ended = dead => return Err(ended.into()),
         () = shutdown.requested() => {}
     }
-    tokio::time::timeout(FAREWELL, serving).await.unwrap_or(Ok(()))
+    Ok(tokio::time::timeout(FAREWELL, serving).await.unwrap_or(Ok(()))?)
+}
+
+async fn serve_admin(admin: Admin, metrics: Metrics, readiness: Readiness, shutdown: Shutdown) {
+    if let Err(error) = admin.serve(metrics, readiness, shutdown).await {
+        tracing::error!(%error, "the admin listener failed");
+    }
 }
 
 fn issuer_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<IssuerKeys>, RunError> {
@@ -294,35 +324,39 @@ async fn sweep(verifier: Arc<TokenVerifier>, shutdown: Shutdown) {
 }
 
 /// Whether the parts that a role needs answer, asked once a second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Health {
     sql: DatabaseUp,
     redis: AtomicBool,
 }
 
+impl Default for Health {
+    /// Both were there when the role connected to them.
+    fn default() -> Self {
+        Self { sql: DatabaseUp::default(), redis: true.into() }
+    }
+}
+
 impl Health {
-    fn watch(sql: Sql, redis: Option<Redis>, shutdown: Shutdown) -> Arc<Self> {
-        let health = Arc::new(Self { sql: DatabaseUp::default(), redis: true.into() });
-        let noted = Arc::clone(&health);
-        tokio::spawn(async move {
-            while !shutdown.is_requested() {
-                // Whoever asks for a connection waits for one; here no answer soon is one as well.
-                let ping = tokio::time::timeout(Duration::from_secs(1), sql.ping()).await;
-                let up = ping.unwrap_or(false);
-                Self::note("sql", noted.sql.set(up), up);
-                if let Some(redis) = &redis {
-                    let answer: ::redis::RedisResult<String> =
-                        ::redis::cmd("PING").query_async(&mut redis.connection()).await;
-                    let up = answer.is_ok();
-                    Self::note("redis", noted.redis.swap(up, Ordering::Relaxed), up);
-                }
-                tokio::select! {
-                    () = shutdown.requested() => {}
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                }
+    /// Asks until shutdown.
+    async fn watch(self: Arc<Self>, sql: Sql, redis: Option<Redis>, shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            // Somebody who wants a connection waits for a free one. Here a connection that does not come
+            // within a second counts as no answer.
+            let ping = tokio::time::timeout(Duration::from_secs(1), sql.ping()).await;
+            let up = ping.unwrap_or(false);
+            Self::note("sql", self.sql.set(up), up);
+            if let Some(redis) = &redis {
+                let answer: ::redis::RedisResult<String> =
+                    ::redis::cmd("PING").query_async(&mut redis.connection()).await;
+                let up = answer.is_ok();
+                Self::note("redis", self.redis.swap(up, Ordering::Relaxed), up);
             }
-        });
-        health
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
     }
 
     fn note(name: &'static str, was_up: bool, up: bool) {

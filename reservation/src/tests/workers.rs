@@ -1,16 +1,30 @@
 //! Workers: several at once, Redis that is lost or wiped, holds that run out.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use haetae_base::{entropy, secret::ExposeSecret};
+use haetae_base::{
+    clock::{Clock, Timestamp},
+    entropy,
+    secret::ExposeSecret,
+    shutdown::Shutdown,
+};
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use serde_json::json;
 
 use super::{
-    bench::{Bench, POLICY, now},
-    stand::{CUSTOMER, Stand, basket, history},
+    bench::{Bench, PARTITIONS, POLICY, now},
+    stand::{CUSTOMER, RedisServer, Stand, basket, history},
 };
-use crate::{apply_batch::Policy, domain::hold::HoldPolicy, store::PURGED_AT_ONCE};
+use crate::{
+    apply_batch::Policy, domain::hold::HoldPolicy, payment::simulator::PaymentSimulator,
+    store::PURGED_AT_ONCE, worker::Worker,
+};
 
 #[tokio::test]
 async fn several_workers_share_and_one_may_leave() {
@@ -195,4 +209,42 @@ async fn one_broken_row_holds_nobody_up() {
         stand.bench.store.sql().write.execute_unprepared(&mends).await.expect("mended");
         stand.settled(&broken, &["held"]).await;
     }
+}
+
+/// A clock that breaks when it is told to.
+#[derive(Default)]
+struct Breaking(AtomicBool);
+
+impl Clock for Breaking {
+    fn now(&self) -> Timestamp {
+        assert!(!self.0.load(Ordering::SeqCst), "the clock is broken");
+        now()
+    }
+}
+
+#[tokio::test]
+async fn a_worker_with_a_part_that_died_ends() {
+    let bench = Bench::sqlite().await;
+    let redis = RedisServer::start();
+    let clock = Arc::new(Breaking::default());
+    let store = bench.another().await;
+    let worker = Worker {
+        redis: redis.connect().await,
+        provider: Arc::new(PaymentSimulator::new(store.sql().clone(), Duration::ZERO, [])),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        policy: POLICY,
+        partitions: PARTITIONS,
+        lease: Duration::from_millis(300),
+        batch: 64,
+        store,
+    };
+    let running = tokio::spawn(worker.run(Shutdown::new()));
+    // Nothing is to be done, so only those who look for work and keep the leases ask for the time.
+    clock.0.store(true, Ordering::SeqCst);
+    let ended = tokio::time::timeout(Duration::from_secs(10), running).await;
+    let error = ended.expect("in time").expect("no panic").expect_err("a part died").to_string();
+    assert!(
+        error.contains("ended unexpectedly") && error.contains("the clock is broken"),
+        "{error}"
+    );
 }

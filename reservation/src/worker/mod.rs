@@ -9,13 +9,17 @@ mod underway;
 
 use std::{sync::Arc, time::Duration};
 
-use haetae_base::{clock::Clock, entropy, redis::Redis, secret::ExposeSecret, shutdown::Shutdown};
+use haetae_base::{
+    background::Background, clock::Clock, entropy, redis::Redis, secret::ExposeSecret,
+    shutdown::Shutdown,
+};
 use tokio::sync::mpsc;
 
 use crate::{
     apply_batch::{Policy, Work},
     ports::PaymentProvider,
     queue::stream::Delivery,
+    run::RunError,
     store::Store,
 };
 
@@ -56,8 +60,8 @@ impl Worker {
     /// Works until shutdown, and then finishes what it has begun.
     ///
     /// # Errors
-    /// When the database cannot be used at all at the start.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), crate::store::StoreError> {
+    /// When the database cannot be used at all at the start, and when a part of the worker dies.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let folded = self.store.fold_partitions(self.partitions).await?;
         if folded > 0 {
             tracing::info!(folded, "unfinished reservations moved to other partitions");
@@ -66,31 +70,37 @@ impl Worker {
         let ownership = Arc::new(Ownership::new(&self, token.clone()));
         let underway = Underway::default();
         let (sender, receiver) = mpsc::channel::<Task>(self.batch.max(1) * 4);
-        let owner = tokio::spawn(Arc::clone(&ownership).keep(shutdown.clone()));
-        let from_queue = tokio::spawn(gather::from_queue(
+        let mut parts = Background::new();
+        parts.spawn("ownership", Arc::clone(&ownership).keep(shutdown.clone()));
+        let from_queue = gather::from_queue(
             self.clone(),
             Arc::clone(&ownership),
             token,
             sender.clone(),
             shutdown.clone(),
-        ));
-        let from_sql = tokio::spawn(gather::from_sql(
+        );
+        parts.spawn("from_queue", from_queue);
+        let from_sql = gather::from_sql(
             self.clone(),
             Arc::clone(&ownership),
             underway.clone(),
             sender.clone(),
             shutdown.clone(),
-        ));
-        let purge = tokio::spawn(housekeeping::purge(self.clone(), shutdown.clone()));
-        let fold = tokio::spawn(housekeeping::fold(self.clone(), shutdown.clone()));
-        Engine::new(self, Arc::clone(&ownership), underway, sender).run(receiver, &shutdown).await;
-        for task in [owner, from_queue, from_sql, purge, fold] {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a part of the worker died");
-            }
+        );
+        parts.spawn("from_sql", from_sql);
+        parts.spawn("purge", housekeeping::purge(self.clone(), shutdown.clone()));
+        parts.spawn("fold", housekeeping::fold(self.clone(), shutdown.clone()));
+        let engine = Engine::new(self, Arc::clone(&ownership), underway, sender);
+        let outcome = tokio::select! {
+            () = engine.run(receiver, &shutdown) => Ok(()),
+            ended = parts.failed(&shutdown) => Err(ended),
+        };
+        if outcome.is_ok() {
+            parts.ended().await;
         }
+        // In both cases somebody else may have the partitions at once.
         ownership.release_all().await;
-        Ok(())
+        Ok(outcome?)
     }
 }
 
