@@ -1,7 +1,11 @@
 //! What every request passes before a handler sees it and every answer on its way out: the request's id
 //! and the client's address, limits of size and time, panics, the headers that keep browsers careful.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -64,24 +68,31 @@ impl Stack {
         let request_id = text(headers, &REQUEST_ID)
             .filter(|id| behind_proxy && is_request_id(id))
             .map_or_else(|| new_request_id(self.clock.now()), str::to_owned);
-        // From the right: each trusted proxy added the address that it saw. The first one that is no
-        // proxy of ours is the client; what stands further left is whatever the client made up.
-        let address = if behind_proxy {
-            headers
-                .get_all(&FORWARDED_FOR)
-                .iter()
-                .rev()
-                .filter_map(|field| field.to_str().ok())
-                .flat_map(|field| field.rsplit(','))
-                .map_while(|hop| hop.trim().parse().ok())
-                .map(|hop: std::net::IpAddr| hop.to_canonical())
-                .find(|hop| !trusted(*hop))
-                .or(peer)
-        } else {
-            peer
-        };
+        let address = if behind_proxy { nearest_stranger(headers, trusted) } else { None }.or(peer);
         RequestContext::new(request_id, address, text(headers, &header::USER_AGENT))
     }
+}
+
+/// The client that `X-Forwarded-For` names. From the right: each trusted proxy added the address that it saw. The
+/// first one that is no proxy of ours is the client, what stands further left is whatever the client made up.
+/// When all are in the networks of our proxies, people are in them too, and the furthest is the client.
+fn nearest_stranger(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let hops = headers
+        .get_all(&FORWARDED_FOR)
+        .iter()
+        .rev()
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.rsplit(','))
+        .map_while(|hop| hop.trim().parse().ok())
+        .map(|hop: IpAddr| hop.to_canonical());
+    let mut client = None;
+    for hop in hops {
+        client = Some(hop);
+        if !trusted(hop) {
+            break;
+        }
+    }
+    client
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -305,6 +316,9 @@ mod tests {
             "198.51.100.7"
         );
         assert_eq!(address(proxy, &[("x-forwarded-for", "1.1.1.1, junk")]), "127.0.0.1");
+        // Somebody in the network of the gateways, as on a private network that people share with them.
+        assert_eq!(address(proxy, &[("x-forwarded-for", "127.0.0.7")]), "127.0.0.7");
+        assert_eq!(address(proxy, &[("x-forwarded-for", "127.0.0.7, 127.0.0.2")]), "127.0.0.7");
         let id = |peer, id| {
             stack().context(Some(peer), &headers(&[("x-request-id", id)])).request_id().to_owned()
         };
