@@ -89,6 +89,37 @@ pub enum What {
 }
 
 impl What {
+    /// All of them.
+    pub(crate) const ALL: [Self; 27] = [
+        Self::AccountRegistered,
+        Self::AccountCreated,
+        Self::AccountDisabled,
+        Self::AccountEnabled,
+        Self::AccountRolesChanged,
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::SignIn,
+        Self::SecondFactor,
+        Self::RecoveryCodeUsed,
+        Self::TotpEnrolled,
+        Self::TotpRemoved,
+        Self::RecoveryCodesReplaced,
+        Self::SessionEnded,
+        Self::Authorization,
+        Self::Consent,
+        Self::ConsentRevoked,
+        Self::CodeRedeemed,
+        Self::CodeReplayed,
+        Self::RefreshTokenReused,
+        Self::TokenRevoked,
+        Self::ClientAuthentication,
+        Self::ClientCreated,
+        Self::ClientUpdated,
+        Self::ClientDisabled,
+        Self::KeysRotated,
+        Self::KeyRevoked,
+    ];
+
     /// The name in the trail.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -139,6 +170,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Success, Self::Failure];
+
     /// The name in the trail.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -148,7 +182,7 @@ impl Outcome {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == text)
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
     }
 }
 

@@ -100,12 +100,15 @@ pub enum RunError {
 /// [`RunError`] when it cannot start, or a listener fails.
 pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Result<(), RunError> {
     let metrics = Metrics::start();
-    for meanings in [
-        crate::metrics::MEANINGS,
-        haetae_keys::metrics::MEANINGS,
-        haetae_session::metrics::MEANINGS,
+    for declared in [
+        crate::metrics::METRICS,
+        haetae_keys::metrics::VERIFIER,
+        haetae_session::metrics::FAMILIES,
+        haetae_session::metrics::REDIS,
+        haetae_session::metrics::REPLICA,
+        haetae_session::metrics::WRITER,
     ] {
-        metrics.describe(meanings);
+        metrics.declare(declared);
     }
     // The addresses first: a port in use is told at once.
     let listen = config.auth.listen.get();

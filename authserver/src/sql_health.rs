@@ -27,6 +27,8 @@ pub(crate) struct SqlHealth {
 impl SqlHealth {
     /// Asks until shutdown.
     pub(crate) async fn watch(&self, sql: &Sql, shutdown: &Shutdown) {
+        // It was used a moment ago, or the authserver had not come so far.
+        self.note(true);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}

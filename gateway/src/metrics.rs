@@ -7,39 +7,104 @@ use std::{
     time::{Duration, Instant},
 };
 
+use haetae_base::telemetry::metrics::{Label, Metric};
+use haetae_config::gateway;
+use haetae_keys::verify::VerifyError;
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 
-use crate::clean::Refusal;
+use crate::{clean::Refusal, pages::Failure};
 
-/// What they mean.
-pub(crate) const MEANINGS: &[(&str, &str)] = &[
-    (
+/// What the gateway records, besides what its parts of other crates do.
+pub(crate) const METRICS: &[Metric] = &[
+    Metric::counter(
         "haetae_gateway_requests_total",
         "Answered requests, by route, status, and whose fault a failure was (client, gateway, upstream, nobody)",
-    ),
-    (
+    )
+    .as_labels_come(),
+    Metric::histogram(
         "haetae_gateway_request_seconds",
         "From the complete head of a request to the end of its answer, by route",
-    ),
-    (
+    )
+    .as_labels_come(),
+    Metric::counter(
         "haetae_gateway_authentications_total",
         "How looking at credentials ended, by method (bearer, browser, login, ...) and outcome",
-    ),
-    ("haetae_gateway_limited_total", "Requests that a rate limit refused, by limit"),
-    (
+    )
+    .by_any_of(AUTHENTICATIONS),
+    Metric::counter(
+        "haetae_gateway_limited_total",
+        "Requests that a rate limit refused, by limit",
+    )
+    .as_labels_come(),
+    Metric::counter(
         "haetae_gateway_front_door_refusals_total",
         "Malformed or forbidden requests that were refused unseen, by the rule that they broke",
-    ),
-    ("haetae_gateway_connections", "Open connections of clients"),
-    (
+    )
+    .by(&[("rule", || Refusal::ALL.map(Refusal::name).to_vec())]),
+    Metric::gauge("haetae_gateway_connections", "Open connections of clients").from_zero(),
+    Metric::counter(
         "haetae_gateway_connections_refused_total",
         "Connections that were not taken, by reason (too-many, too-many-slow, tls, ...)",
+    )
+    .by(&[("reason", || {
+        vec!["too-many", "too-many-slow", "tls", "tls-too-slow"]
+    })]),
+    Metric::gauge(
+        "haetae_gateway_upstream_up",
+        "1 while an instance of an upstream answers its health check",
     ),
-    ("haetae_gateway_upstream_up", "1 while an instance of an upstream answers its health check"),
-    ("haetae_gateway_upstream_retries_total", "Further attempts at an upstream, by upstream"),
-    ("haetae_gateway_session_refreshes_total", "Refreshes of browser sessions, by outcome"),
+    Metric::counter(
+        "haetae_gateway_upstream_retries_total",
+        "Further attempts at an upstream, by upstream",
+    )
+    .as_labels_come(),
+    Metric::counter(
+        "haetae_gateway_session_refreshes_total",
+        "Refreshes of browser sessions, by outcome",
+    )
+    .by(&[("outcome", || vec!["refreshed", "invalid_grant", "ended", "failed"])]),
 ];
+
+/// What [`authenticated`] is told.
+const AUTHENTICATIONS: &[&[Label]] = &[
+    &[
+        ("method", || vec!["bearer"]),
+        ("outcome", || {
+            [&["accepted", "malformed", "sender_constrained"][..], &VerifyError::names()].concat()
+        }),
+    ],
+    &[
+        ("method", || vec!["browser"]),
+        ("outcome", || {
+            let own = ["accepted", "unavailable", "ended", "cross_site"];
+            [&own[..], &VerifyError::names()].concat()
+        }),
+    ],
+    &[
+        ("method", || vec!["login"]),
+        ("outcome", || [&["signed_in"][..], &Failure::ALL.map(Failure::name)].concat()),
+    ],
+    &[("method", || vec!["logout"]), ("outcome", || vec!["signed_out"])],
+    &[("method", || vec!["none", "both", "other", "query"]), ("outcome", || vec!["refused"])],
+    &[
+        ("method", || vec!["any"]),
+        ("outcome", || {
+            vec!["denylist_stale", "insufficient_scope", "insufficient_user_authentication"]
+        }),
+    ],
+];
+
+/// Begins at zero what is counted by the names of the configuration. Routes do it themselves
+/// ([`RouteMetrics::new`]).
+pub(crate) fn begin(config: &gateway::Gateway) {
+    for limit in &config.limits {
+        drop(counter_limited(&limit.name));
+    }
+    for upstream in &config.upstreams {
+        drop(counter_retried(&upstream.name));
+    }
+}
 
 /// Whose fault a failed request is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,35 +150,46 @@ pub(crate) struct RouteMetrics {
     seconds: Histogram,
 }
 
+/// The failures that are alerted on, so that the first of them is seen: a counter that appears with its first
+/// event did not rise for Prometheus.
+const FAILURES: [u16; 4] = [500, 502, 503, 504];
+
 impl RouteMetrics {
-    /// The metrics of `route`.
+    /// The metrics of `route`. What went well and what clients did wrong appears as it comes: forty statuses a
+    /// route would be too much to keep for what nobody alerts on.
     pub(crate) fn new(route: &str) -> Self {
-        Self {
+        let metrics = Self {
             route: route.into(),
             requests: (0..SLOTS).map(|_| Default::default()).collect(),
             seconds: histogram!("haetae_gateway_request_seconds", "route" => route.to_owned()),
+        };
+        for code in FAILURES {
+            for blame in [Blame::Gateway, Blame::Upstream] {
+                let _begun_at_zero = metrics.counter(code, blame);
+            }
         }
+        metrics
     }
 
     /// Counts one answered request.
     pub(crate) fn answered(&self, status: StatusCode, blame: Blame, took: Duration) {
         self.seconds.record(took);
-        let code = status.as_u16();
+        if let Some(counter) = self.counter(status.as_u16(), blame) {
+            counter.increment(1);
+        }
+    }
+
+    fn counter(&self, code: u16, blame: Blame) -> Option<&Counter> {
         let slot = STATUSES.binary_search(&code).unwrap_or_else(|_| {
             STATUSES.len() + usize::from(code / 100).clamp(1, CLASSES.len()) - 1
         });
-        let Some(counter) = self.requests.get(slot).and_then(|slots| slots.get(blame as usize))
-        else {
-            return;
-        };
-        counter
-            .get_or_init(|| {
-                let class = slot.checked_sub(STATUSES.len()).and_then(|at| CLASSES.get(at));
-                let status = class.map_or_else(|| code.to_string(), |&class| class.to_owned());
-                counter!("haetae_gateway_requests_total", "route" => self.route.to_string(),
-                    "status" => status, "blame" => blame.as_str())
-            })
-            .increment(1);
+        let counter = self.requests.get(slot)?.get(blame as usize)?;
+        Some(counter.get_or_init(|| {
+            let class = slot.checked_sub(STATUSES.len()).and_then(|at| CLASSES.get(at));
+            let status = class.map_or_else(|| code.to_string(), |&class| class.to_owned());
+            counter!("haetae_gateway_requests_total", "route" => self.route.to_string(),
+                "status" => status, "blame" => blame.as_str())
+        }))
     }
 }
 
@@ -161,7 +237,11 @@ pub(crate) fn bearer_accepted() {
 
 /// A request that a rate limit refused.
 pub(crate) fn limited(limit: &str) {
-    counter!("haetae_gateway_limited_total", "limit" => limit.to_owned()).increment(1);
+    counter_limited(limit).increment(1);
+}
+
+fn counter_limited(limit: &str) -> Counter {
+    counter!("haetae_gateway_limited_total", "limit" => limit.to_owned())
 }
 
 /// A request that broke a rule of the front door.
@@ -193,8 +273,11 @@ pub(crate) fn refreshed(outcome: &'static str) {
 
 /// A further attempt at an upstream.
 pub(crate) fn retried(upstream: &str) {
+    counter_retried(upstream).increment(1);
+}
+
+fn counter_retried(upstream: &str) -> Counter {
     counter!("haetae_gateway_upstream_retries_total", "upstream" => upstream.to_owned())
-        .increment(1);
 }
 
 #[cfg(test)]

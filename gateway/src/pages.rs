@@ -50,6 +50,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Expired, Self::Declined, Self::Refused, Self::WrongIssuer, Self::Unavailable];
+
     /// A name for metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {

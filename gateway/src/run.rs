@@ -117,10 +117,16 @@ pub fn run_with_clock(
 ) -> Result<(), RunError> {
     // First of all: a handle that is made before is never heard of.
     let metrics = Metrics::start();
-    let foreign = [haetae_keys::metrics::MEANINGS, haetae_session::metrics::MEANINGS];
-    for meanings in foreign.into_iter().chain([metrics::MEANINGS]) {
-        metrics.describe(meanings);
+    for declared in [
+        metrics::METRICS,
+        haetae_keys::metrics::VERIFIER,
+        haetae_keys::metrics::FETCH,
+        haetae_session::metrics::REDIS,
+        haetae_session::metrics::REPLICA,
+    ] {
+        metrics.declare(declared);
     }
+    metrics::begin(&config.gateway);
     // One for a client, one for the service behind, and some for everything else.
     file_limit::raise(config.gateway.max_connections.saturating_mul(2).saturating_add(100));
     let behind = runtime::Builder::new_multi_thread()

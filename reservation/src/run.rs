@@ -124,21 +124,18 @@ async fn open(config: &Config) -> Result<Store, RunError> {
     Ok(store)
 }
 
-/// The metrics, with what they mean.
-fn described_metrics() -> Metrics {
-    let metrics = Metrics::start();
-    metrics.describe(crate::metrics::MEANINGS);
-    metrics.describe(haetae_keys::metrics::MEANINGS);
-    metrics
-}
-
 /// Runs the API and the page until shutdown. `ready` is called when it serves.
 ///
 /// # Errors
 /// [`RunError`].
 pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Result<(), RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = described_metrics();
+    let metrics = Metrics::start();
+    for declared in
+        [crate::metrics::API, haetae_keys::metrics::FETCH, haetae_keys::metrics::VERIFIER]
+    {
+        metrics.declare(declared);
+    }
     let store = open(&config).await?;
     let redis = Redis::connect(&config.redis_url(), *config.redis.timeout).await?;
     let listener = bind(config.reservation.listen.get(), "reservation.listen").await?;
@@ -221,7 +218,8 @@ pub async fn run_worker(
     shutdown: Shutdown,
 ) -> Result<(), RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let metrics = described_metrics();
+    let metrics = Metrics::start();
+    metrics.declare(crate::metrics::WORKER);
     let store = open(&config).await?;
     let redis = Redis::connect(&config.redis_url(), *config.redis.timeout).await?;
     let admin = Admin::bind(config.worker.admin.listen.get(), "worker.admin.listen").await?;

@@ -25,5 +25,6 @@ mod store;
 mod tests;
 
 pub use grant::{AccessRef, FamilyGrant};
+pub(crate) use rotate::OUTCOMES;
 pub use rotate::{RotateError, Rotated};
 pub use store::{FamilyPolicy, FamilyStatus, FamilyStore, Offline, RevokeError};

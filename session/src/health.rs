@@ -25,7 +25,6 @@ impl RedisHealth {
                 loop {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     let answer = ask(&redis).await;
-                    metrics::gauge!("haetae_redis_up").set(if answer.is_ok() { 1.0 } else { 0.0 });
                     *state.lock().unwrap_or_else(PoisonError::into_inner) = answer;
                 }
             }
@@ -41,8 +40,7 @@ impl RedisHealth {
 }
 
 async fn ask(redis: &Redis) -> Result<(), String> {
-    redis::cmd("PING")
-        .query_async::<()>(&mut redis.connection())
-        .await
-        .map_err(|error| format!("does not answer: {error}"))
+    let answer = redis::cmd("PING").query_async::<()>(&mut redis.connection()).await;
+    metrics::gauge!("haetae_redis_up").set(if answer.is_ok() { 1.0 } else { 0.0 });
+    answer.map_err(|error| format!("does not answer: {error}"))
 }

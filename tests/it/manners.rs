@@ -258,9 +258,9 @@ async fn metrics_explain_themselves() {
             (Role::Gateway, "haetae_gateway_request_seconds_bucket{route=\"reservation-create\""),
             (Role::Gateway, "haetae_gateway_upstream_up{"),
             (Role::Auth, "haetae_auth_request_seconds_bucket{"),
-            (Role::Auth, "haetae_auth_sign_ins_total{"),
-            (Role::Reservation, "haetae_reservation_accepted_total "),
-            (Role::Worker, "haetae_reservation_decision_seconds_bucket{"),
+            (Role::Auth, "haetae_auth_sign_ins_total{acr=\"1fa\"} 1"),
+            (Role::Reservation, "haetae_reservation_accepted_total 1"),
+            (Role::Worker, "haetae_reservation_decision_seconds_count 1"),
         ] {
             assert!(of != role || text.contains(wanted), "{role:?} lacks {wanted}\n{text}");
         }

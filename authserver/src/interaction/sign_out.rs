@@ -26,7 +26,11 @@ pub(crate) enum SignOutReason {
 }
 
 impl SignOutReason {
-    const fn as_str(self) -> &'static str {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Requested, Self::AnotherPerson, Self::Revoked];
+
+    /// Its name in the audit trail and in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "signed_out",
             Self::AnotherPerson => "another_person",

@@ -23,6 +23,7 @@ use axum::{
     routing::{get, post},
 };
 
+pub(crate) use self::error::Code as ErrorCode;
 use crate::state::AppState;
 
 /// The endpoints. Those that scripts of clients may call answer their origins (CORS).

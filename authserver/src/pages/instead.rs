@@ -67,6 +67,20 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The [`name`](Self::name) of each.
+    pub(crate) const NAMES: [&str; 10] = [
+        "expired",
+        "forbidden",
+        "form-expired",
+        "throttled",
+        "busy",
+        "unavailable",
+        "not-found",
+        "internal",
+        "invalid-request",
+        "registration-closed",
+    ];
+
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Expired | Self::InvalidRequest { .. } => StatusCode::BAD_REQUEST,

@@ -60,7 +60,12 @@ pub(crate) enum Guess {
 }
 
 impl Guess {
-    const fn name(self) -> &'static str {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Password, Self::OneTimeCode, Self::RecoveryCode, Self::Registration];
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::OneTimeCode => "otp",

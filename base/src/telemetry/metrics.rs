@@ -1,9 +1,13 @@
-//! Prometheus metrics of this process. Parts record with the macros of the `metrics` crate; the admin
-//! listener renders.
+//! Prometheus metrics of this process. Parts declare theirs at the start and record with the macros of the
+//! `metrics` crate; the admin listener renders.
+
+mod declaration;
 
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use self::declaration::{Label, Metric};
 
 /// Upper bounds, in seconds, of every histogram whose name ends in `_seconds`: from a cache hit in the
 /// gateway to a payment provider that is about to time out.
@@ -36,11 +40,11 @@ impl Metrics {
         )
     }
 
-    /// Says what metrics mean, by name: what `# HELP` tells.
-    pub fn describe(&self, meanings: &[(&'static str, &'static str)]) {
-        for (name, meaning) in meanings {
-            // The exporter keeps one text a name, of whatever kind it is.
-            metrics::describe_counter!(*name, *meaning);
+    /// Says what metrics mean (`# HELP`), and begins those at zero whose series are known. Call it before
+    /// anything is recorded, with what this role records and nothing else.
+    pub fn declare(&self, declared: &[Metric]) {
+        for metric in declared {
+            metric.begin();
         }
     }
 
@@ -108,5 +112,41 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(!text.contains("quantile"), "{text}");
+    }
+
+    #[test]
+    fn what_is_known_begins_at_zero_and_what_is_not_says_nothing() {
+        const DECLARED: &[Metric] = &[
+            Metric::counter("haetae_test_plain_total", "Plain"),
+            Metric::counter("haetae_test_kinds_total", "By kind and outcome")
+                .by(&[("kind", || vec!["a", "b"]), ("outcome", || vec!["ok", "failed"])]),
+            Metric::counter("haetae_test_pairs_total", "What goes together").by_any_of(&[
+                &[("method", || vec!["one"]), ("outcome", || vec!["x", "y"])],
+                &[("method", || vec!["two"]), ("outcome", || vec!["z"])],
+            ]),
+            Metric::histogram("haetae_test_seconds", "Time"),
+            Metric::gauge("haetae_test_open", "Things that are open").from_zero(),
+            Metric::gauge("haetae_test_up", "Whether it answers"),
+            Metric::counter("haetae_test_visitors_total", "By visitor").as_labels_come(),
+        ];
+        let recorder = builder().build_recorder();
+        metrics::with_local_recorder(&recorder, || DECLARED.iter().for_each(Metric::begin));
+        let text = recorder.handle().render();
+        for line in [
+            "# HELP haetae_test_plain_total Plain",
+            "haetae_test_plain_total 0",
+            "haetae_test_kinds_total{kind=\"a\",outcome=\"ok\"} 0",
+            "haetae_test_kinds_total{kind=\"b\",outcome=\"failed\"} 0",
+            "haetae_test_pairs_total{method=\"one\",outcome=\"y\"} 0",
+            "haetae_test_pairs_total{method=\"two\",outcome=\"z\"} 0",
+            "haetae_test_seconds_count 0",
+            "haetae_test_open 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        // 0 would say that it is away, before anybody has asked.
+        assert!(!text.contains("haetae_test_up"), "{text}");
+        assert!(!text.contains("haetae_test_visitors_total"), "{text}");
+        assert!(!text.contains("method=\"one\",outcome=\"z\""), "{text}");
     }
 }

@@ -94,6 +94,52 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub(crate) const ALL: [Self; 42] = [
+        Self::RequestLine,
+        Self::Method,
+        Self::Connect,
+        Self::Trace,
+        Self::Version,
+        Self::TargetForm,
+        Self::TargetCharacter,
+        Self::PercentEncoding,
+        Self::AmbiguousPath,
+        Self::DotSegment,
+        Self::EmptySegment,
+        Self::DoubleEncoding,
+        Self::TargetTooLong,
+        Self::BareLineFeed,
+        Self::BareCarriageReturn,
+        Self::ObsoleteFolding,
+        Self::FieldName,
+        Self::FieldValue,
+        Self::TooManyFields,
+        Self::HeadTooLarge,
+        Self::HostMissing,
+        Self::HostRepeated,
+        Self::HostInvalid,
+        Self::HostMismatch,
+        Self::ContentLength,
+        Self::ContentLengthRepeated,
+        Self::BothFramings,
+        Self::TransferEncoding,
+        Self::TransferEncodingHttp10,
+        Self::ChunkSize,
+        Self::ChunkExtension,
+        Self::ChunkEnd,
+        Self::Trailers,
+        Self::FieldRepeated,
+        Self::IdentityField,
+        Self::AliasedField,
+        Self::ConnectionOption,
+        Self::CookieRepeated,
+        Self::HeadTooSlow,
+        Self::TooManySlow,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+    ];
+
     /// The status that answers it.
     pub(crate) const fn status(self) -> StatusCode {
         match self {

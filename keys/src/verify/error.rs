@@ -155,6 +155,44 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// Every rule; those about a claim stand for all claims.
+    const ALL: [Self; 29] = [
+        Self::TooLong,
+        Self::NotThreeParts,
+        Self::HeaderEncoding,
+        Self::HeaderMalformed,
+        Self::HeaderDuplicate,
+        Self::AlgorithmNotAllowed,
+        Self::AlgorithmMismatch,
+        Self::WrongType,
+        Self::CriticalExtension,
+        Self::KeyIdMissing,
+        Self::UnknownKey,
+        Self::SignatureEncoding,
+        Self::BadSignature,
+        Self::PayloadEncoding,
+        Self::PayloadMalformed,
+        Self::PayloadDuplicate,
+        Self::ClaimMissing(Claim::Sub),
+        Self::ClaimMalformed(Claim::Sub),
+        Self::WrongIssuer,
+        Self::WrongAudience,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::IssuedInFuture,
+        Self::Revoked,
+        Self::WrongNonce,
+        Self::WrongAuthorizedParty,
+        Self::WrongHash,
+        Self::KeysNeverLoaded,
+        Self::KeysStale,
+    ];
+
+    /// The [`name`](Self::name) of every rule.
+    pub fn names() -> Vec<&'static str> {
+        Self::ALL.map(Self::name).to_vec()
+    }
+
     /// A name for metrics and logs that never changes.
     pub const fn name(self) -> &'static str {
         match self {

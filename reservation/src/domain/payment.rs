@@ -104,6 +104,9 @@ pub enum Call {
 }
 
 impl Call {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+
     /// Its name in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

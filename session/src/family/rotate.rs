@@ -16,6 +16,10 @@ use crate::{
     index,
 };
 
+/// How a use can end, in the words of `family.lua`, for the metrics. Its `late` is asked again.
+pub(crate) const OUTCOMES: [&str; 8] =
+    ["rotated", "replayed", "reused", "unknown", "wrong_client", "expired", "scope", "lost"];
+
 /// A refresh token that was accepted.
 #[derive(Debug)]
 pub struct Rotated {

@@ -214,6 +214,13 @@ impl House {
         answer.text().await.expect("text")
     }
 
+    /// What was counted in all series of which `labels` are a part: they stand at zero before that.
+    pub(crate) async fn counted(&self, name: &str, labels: &str) -> f64 {
+        let text = self.metrics().await;
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
     /// The address of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway)
