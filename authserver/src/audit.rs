@@ -391,6 +391,7 @@ impl Writer {
                 () = shutdown.requested() => break,
             }
             self.store(&mut batch, &shutdown).await;
+            self.tell_waiting(0);
         }
         self.waiting.close();
         let rest = async {
@@ -406,11 +407,18 @@ impl Writer {
         }
     }
 
+    fn tell_waiting(&self, in_hand: usize) {
+        let waiting = self.waiting.len().saturating_add(in_hand);
+        metrics::gauge!("haetae_auth_audit_waiting")
+            .set(u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+
     /// Stores a batch; tries again with growing pauses while SQL is away.
     async fn store(&mut self, batch: &mut Vec<Recorded>, shutdown: &Shutdown) {
         let mut pause = Duration::from_millis(100);
         while let Err(error) = self.trail.append(batch).await {
             tracing::warn!(%error, events = batch.len(), "the audit trail waits for the database");
+            self.tell_waiting(batch.len());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.requested() => {

@@ -30,6 +30,11 @@ pub(crate) const METRICS: &[Metric] = &[
         "haetae_auth_audit_strangers_total",
         "Refusals of strangers that were counted only: more than 1000 an hour from their network",
     ),
+    Metric::gauge(
+        "haetae_auth_audit_waiting",
+        "Audit events that SQL has not taken yet; beyond 8192 they are dropped",
+    )
+    .from_zero(),
     Metric::counter("haetae_auth_error_pages_total", "Error pages that people saw, by fault")
         .by(&[("fault", || Fault::NAMES.to_vec())]),
     Metric::counter(

@@ -102,6 +102,7 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     let metrics = Metrics::start();
     for declared in [
         crate::metrics::METRICS,
+        haetae_keys::metrics::RING,
         haetae_keys::metrics::VERIFIER,
         haetae_session::metrics::FAMILIES,
         haetae_session::metrics::REDIS,

@@ -45,14 +45,18 @@ pub(crate) const METRICS: &[Metric] = &[
     Metric::gauge("haetae_gateway_connections", "Open connections of clients").from_zero(),
     Metric::counter(
         "haetae_gateway_connections_refused_total",
-        "Connections that were not taken, by reason (too-many, too-many-slow, tls, ...)",
+        "Connections that were not taken, by reason; accept-failed is mostly a lack of file descriptors",
     )
     .by(&[("reason", || {
-        vec!["too-many", "too-many-slow", "tls", "tls-too-slow"]
+        vec!["too-many", "too-many-slow", "tls", "tls-too-slow", "accept-failed"]
     })]),
     Metric::gauge(
         "haetae_gateway_upstream_up",
-        "1 while an instance of an upstream answers its health check",
+        "1 while an instance of an upstream answers its health check, 0 also when its name no longer leads there",
+    ),
+    Metric::gauge(
+        "haetae_gateway_upstream_instances",
+        "Instances of an upstream that its names lead to now, by state (up, down)",
     ),
     Metric::counter(
         "haetae_gateway_upstream_retries_total",
@@ -264,6 +268,15 @@ pub(crate) fn connections(open: usize) {
 pub(crate) fn upstream_up(upstream: &str, address: SocketAddr, up: bool) {
     gauge!("haetae_gateway_upstream_up", "upstream" => upstream.to_owned(), "address" => address.to_string())
         .set(if up { 1.0 } else { 0.0 });
+}
+
+/// How many instances of an upstream there are, and how many of them answer.
+pub(crate) fn upstream_instances(upstream: &str, up: usize, down: usize) {
+    for (state, count) in [("up", up), ("down", down)] {
+        #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 instances")]
+        gauge!("haetae_gateway_upstream_instances", "upstream" => upstream.to_owned(), "state" => state)
+            .set(count as f64);
+    }
 }
 
 /// How a refresh of a browser session ended.

@@ -3,7 +3,17 @@
 
 use haetae_base::telemetry::metrics::Metric;
 
-use crate::verify::VerifyError;
+use crate::{Algorithm, ring::IN_RING, verify::VerifyError};
+
+/// Of whoever holds the ring of signing keys.
+pub const RING: &[Metric] = &[Metric::gauge(
+    "haetae_keys_ring_keys",
+    "Signing keys, by algorithm and what they do now: active (signs), upcoming (published ahead of its turn), retired (published until its last token is over)",
+)
+.by(&[
+    ("algorithm", || Algorithm::ALL.map(Algorithm::as_str).to_vec()),
+    ("state", || IN_RING.to_vec()),
+])];
 
 /// Of whoever verifies tokens.
 pub const VERIFIER: &[Metric] = &[Metric::counter(

@@ -28,6 +28,10 @@ pub(crate) const API: &[Metric] = &[
 /// Of the worker.
 pub(crate) const WORKER: &[Metric] = &[
     PART_UP,
+    Metric::gauge(
+        "haetae_reservation_attention",
+        "Reservations that wait for an administrator, of all partitions",
+    ),
     Metric::histogram(
         "haetae_reservation_batch_seconds",
         "Time to apply one batch in one transaction",
@@ -43,6 +47,15 @@ pub(crate) const WORKER: &[Metric] = &[
     Metric::histogram(
         "haetae_reservation_decision_seconds",
         "From a request's arrival until it was held or rejected",
+    ),
+    Metric::gauge(
+        "haetae_reservation_overdue_seconds",
+        "How long what waits longest in this worker's partitions has been due: a request that nobody took up, a hold that ran out, a payment step",
+    )
+    .from_zero(),
+    Metric::gauge(
+        "haetae_reservation_partitions",
+        "Partitions that there are, as this worker is configured",
     ),
     Metric::gauge("haetae_reservation_partitions_owned", "Partitions that this worker owns")
         .from_zero(),

@@ -8,6 +8,13 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use self::declaration::{Label, Metric};
+use crate::clock::{Clock, SystemClock};
+
+/// What every process has.
+const PROCESS: &[Metric] = &[
+    Metric::gauge("haetae_build_info", "1, with the version that runs"),
+    Metric::gauge("process_start_time_seconds", "When this process started, in Unix time"),
+];
 
 /// Upper bounds, in seconds, of every histogram whose name ends in `_seconds`: from a cache hit in the
 /// gateway to a payment provider that is about to time out.
@@ -34,6 +41,7 @@ impl Metrics {
                     let handle = recorder.handle();
                     // Only a test binary that installed one of its own gets here with an error.
                     let _installed = metrics::set_global_recorder(recorder);
+                    tell_process();
                     handle
                 })
                 .clone(),
@@ -61,6 +69,16 @@ impl Metrics {
         self.0.run_upkeep();
         self.0.render()
     }
+}
+
+/// Which version runs, and since when: a role that keeps dying is seen by it even when it is back before the
+/// next scrape.
+fn tell_process() {
+    PROCESS.iter().for_each(Metric::begin);
+    metrics::gauge!("haetae_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    #[expect(clippy::cast_precision_loss, reason = "below 2^52 for another hundred thousand years")]
+    let started = SystemClock.now().as_millis() as f64 / 1000.0;
+    metrics::gauge!("process_start_time_seconds").set(started);
 }
 
 /// Every histogram with buckets: what the exporter makes of the others, quantiles of one process, cannot be

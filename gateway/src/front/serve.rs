@@ -138,6 +138,7 @@ impl Front {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
+                metrics::connection_refused("accept-failed");
                 // Out of file descriptors, mostly: accepting again at once would spin.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

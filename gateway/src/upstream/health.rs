@@ -7,7 +7,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use haetae_base::{clock::Clock, shutdown::Shutdown};
 use reqwest::StatusCode;
 
-use super::Pool;
+use super::{Endpoint, Pool};
 use crate::metrics;
 
 /// How often an instance that failed is asked.
@@ -26,9 +26,7 @@ pub(crate) async fn watch(
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 ) {
-    for endpoint in pool.endpoints().iter() {
-        metrics::upstream_up(pool.name(), endpoint.address(), !endpoint.is_down());
-    }
+    tell(&pool, &[]);
     let mut without_path = HashSet::new();
     let mut round: u32 = 0;
     let mut ticks = tokio::time::interval(ROUND);
@@ -40,9 +38,11 @@ pub(crate) async fn watch(
         }
         round = round.wrapping_add(1);
         if round.is_multiple_of(RESOLVE) && pool.has_names() {
-            let pool = Arc::clone(&pool);
+            let before = pool.endpoints();
+            let looking = Arc::clone(&pool);
             // A lookup that panics is a lookup that failed: the instances stay.
-            let _looked_up = tokio::task::spawn_blocking(move || pool.resolve()).await;
+            let _looked_up = tokio::task::spawn_blocking(move || looking.resolve()).await;
+            tell(&pool, &before);
         }
         let all = round % ROUNDS == 1;
         let endpoints = pool.endpoints();
@@ -67,7 +67,27 @@ pub(crate) async fn watch(
                 Health::Dead => endpoint.failed(&pool, clock.now()),
             }
         }
+        count(&pool);
     }
+}
+
+/// Tells which instances there are, where there were those in `before`.
+fn tell(pool: &Pool, before: &[Arc<Endpoint>]) {
+    let now = pool.endpoints();
+    let gone = |was: &&Arc<Endpoint>| now.iter().all(|is| is.address() != was.address());
+    for endpoint in before.iter().filter(gone) {
+        metrics::upstream_up(pool.name(), endpoint.address(), false);
+    }
+    for endpoint in now.iter() {
+        metrics::upstream_up(pool.name(), endpoint.address(), !endpoint.is_down());
+    }
+    count(pool);
+}
+
+fn count(pool: &Pool) {
+    let all = pool.endpoints();
+    let down = all.iter().filter(|endpoint| endpoint.is_down()).count();
+    metrics::upstream_instances(pool.name(), all.len() - down, down);
 }
 
 enum Health {

@@ -335,7 +335,30 @@ impl KeyRing {
             keys: published.map(|held| held.stored.public_jwk.clone()).collect(),
         });
         self.own.replace(&jwks);
+        tell(now, &keys);
         self.view.store(Arc::new(View { revision, keys, signer, jwks }));
+    }
+}
+
+/// What a key in the ring does, for the metrics. The private half of a revoked one is destroyed and its public
+/// half is not published: it counts as none.
+pub(crate) const IN_RING: [&str; 3] = ["active", "upcoming", "retired"];
+
+fn tell(now: Timestamp, keys: &[Held]) {
+    for algorithm in Algorithm::ALL {
+        let of_algorithm =
+            || keys.iter().map(|held| &held.stored).filter(move |key| key.algorithm == algorithm);
+        let signs = rotation::signing_key(now, of_algorithm(), algorithm).map(|key| &key.kid);
+        let waits = |key: &&StoredKey| key.state == KeyState::Upcoming && key.activate_at > now;
+        let counts = [
+            usize::from(signs.is_some()),
+            of_algorithm().filter(waits).count(),
+            of_algorithm().filter(|key| key.state == KeyState::Retired).count(),
+        ];
+        for (state, count) in IN_RING.into_iter().zip(counts) {
+            metrics::gauge!("haetae_keys_ring_keys", "algorithm" => algorithm.as_str(), "state" => state)
+                .set(u32::try_from(count).unwrap_or(u32::MAX));
+        }
     }
 }
 

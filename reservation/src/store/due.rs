@@ -9,19 +9,22 @@ use sea_orm::FromQueryResult;
 use super::{Kind, Store, StoreError, batch::ids};
 use crate::domain::{fence::Partition, reservation::ReservationId};
 
-/// A reservation that is due.
+/// A reservation that is due, or will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
     /// Which.
     pub id: ReservationId,
     /// Whose work.
     pub partition: Partition,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 #[derive(FromQueryResult)]
 struct DueRow {
     id: String,
     part: i64,
+    due_at: i64,
 }
 
 impl Store {
@@ -36,7 +39,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Due>, StoreError> {
         let text = format!(
-            "SELECT r.id, r.part FROM {} CROSS JOIN reservations r \
+            "SELECT r.id, r.part, r.due_at FROM {} CROSS JOIN reservations r \
              WHERE r.part = want.id AND r.due_at IS NOT NULL AND r.due_at <= $2 \
              ORDER BY r.due_at LIMIT $3",
             self.table(1, "want", &[("id", Kind::Number)])
@@ -56,7 +59,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Due>, StoreError> {
         let text = format!(
-            "SELECT r.id, r.part FROM {} CROSS JOIN reservations r \
+            "SELECT r.id, r.part, r.due_at FROM {} CROSS JOIN reservations r \
              WHERE r.part = want.id AND r.due_at IS NOT NULL AND r.id > $2 \
              AND (r.status = 'pending' OR r.goal <> 'wait') ORDER BY r.id LIMIT $3",
             self.table(1, "want", &[("id", Kind::Number)])
@@ -92,5 +95,6 @@ fn parse(row: &DueRow) -> Result<Due, StoreError> {
     Ok(Due {
         id: row.id.parse().map_err(|_| wrong("id"))?,
         partition: Partition::new(u16::try_from(row.part).map_err(|_| wrong("part"))?),
+        since: Timestamp::from_millis(row.due_at),
     })
 }

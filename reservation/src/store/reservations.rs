@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use haetae_base::clock::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
-use super::{Kind, Store, StoreError, batch::ids, mapping};
+use super::{Kind, Number, Store, StoreError, batch::ids, mapping};
 use crate::domain::{
     inventory::ItemId,
     money::Money,
@@ -174,6 +174,22 @@ impl Store {
             Ok(Standing { subject: row.subject, status, confirming })
         })
         .transpose()
+    }
+
+    /// How many reservations wait for an administrator.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_attention(&self) -> Result<u64, StoreError> {
+        let row: Option<Number> = self
+            .one(
+                &self.sql.read,
+                // Written out, so that the partial index serves it.
+                "SELECT COUNT(*) AS number FROM reservations WHERE status = 'attention'",
+                [],
+            )
+            .await?;
+        Ok(row.and_then(|row| u64::try_from(row.number).ok()).unwrap_or_default())
     }
 
     /// At most `limit` reservations, the newest first, older than `before`.

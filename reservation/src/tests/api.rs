@@ -112,6 +112,7 @@ async fn a_payment_that_never_answers_ends_with_an_administrator() {
         let id = accepted["id"].as_str().expect("an id").to_owned();
         let stuck = stand.settled(&id, &["attention"]).await;
         assert_eq!(history(&stuck), ["pending", "held", "attention"]);
+        assert_eq!(stand.bench.store.count_attention().await.expect("counted"), 1);
         assert_eq!(stand.bench.stock(item).await.held(), 1, "nobody else gets it meanwhile");
         let cancel = format!("/api/v1/reservations/{id}/cancel");
         stand.post(&cancel, CUSTOMER, &json!({})).await.problem(409, "reservation-state");

@@ -61,6 +61,7 @@ async fn a_known_sku_is_brought_up_to_date() {
         let item = bench.store.list_items(None, 0, 1).await.expect("a list").remove(0);
         assert_eq!(item.about.name, "One, two");
         assert_eq!(item.about.attributes["city"], "Seoul");
+        let asked = now();
         bench.accept(&[(item.id, 4)], None).await;
         let fences = bench.own_all(PARTITIONS, "a").await.into_iter().collect();
         let due = bench
@@ -72,6 +73,7 @@ async fn a_known_sku_is_brought_up_to_date() {
             )
             .await
             .expect("due");
+        assert!(due.iter().all(|due| due.since >= asked), "{due:?}");
         let work: Vec<_> = due
             .into_iter()
             .map(|due| Work { id: due.id, partition: due.partition, answer: None })

@@ -82,8 +82,14 @@ pub(super) async fn from_sql(
         }
         let partitions = ownership.partitions();
         if !partitions.is_empty() {
-            match worker.store.due(&partitions, worker.clock.now(), worker.batch.max(1)).await {
-                Ok(due) => hand_over(due, &underway, &sender).await,
+            let now = worker.clock.now();
+            match worker.store.due(&partitions, now, worker.batch.max(1)).await {
+                Ok(due) => {
+                    // Also when nothing is due: the gauge goes back to zero.
+                    let longest = due.first().map_or(Duration::ZERO, |due| now.since(due.since));
+                    metrics::gauge!("haetae_reservation_overdue_seconds").set(longest);
+                    hand_over(due, &underway, &sender).await;
+                }
                 Err(error) => tracing::warn!(%error, "what is due cannot be read"),
             }
         }
@@ -116,7 +122,7 @@ async fn search(
 }
 
 async fn hand_over(due: Vec<Due>, underway: &Underway, sender: &mpsc::Sender<Task>) {
-    for Due { id, partition } in due {
+    for Due { id, partition, .. } in due {
         if !underway.found(id) {
             continue;
         }

@@ -1,5 +1,5 @@
 //! What nobody asks for and somebody has to do now and then: used idempotency keys and old events are thrown
-//! away, and work that nobody owns is given to somebody.
+//! away, work that nobody owns is given to somebody, and what waits for a person is counted.
 
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ const EVENTS: Duration = Duration::from_hours(30 * 24);
 const PAUSE: Duration = Duration::from_mins(10);
 /// How often is looked for work that nobody owns.
 const FOLD: Duration = Duration::from_secs(5);
+
+/// How often is counted what waits for an administrator.
+const COUNT: Duration = Duration::from_secs(10);
 
 /// What grows old.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,20 @@ pub(super) async fn fold(worker: Worker, shutdown: Shutdown) {
                 tracing::info!(folded, "unfinished reservations moved to other partitions");
             }
             Err(error) => tracing::warn!(%error, "work of former partitions stays there for now"),
+        }
+    }
+}
+
+/// Counts what waits for an administrator, so that it can be seen for as long as it does.
+pub(super) async fn count_attention(worker: Worker, shutdown: Shutdown) {
+    loop {
+        match worker.store.count_attention().await {
+            #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+            Ok(count) => metrics::gauge!("haetae_reservation_attention").set(count as f64),
+            Err(error) => tracing::debug!(%error, "what waits for a person cannot be counted"),
+        }
+        if !pause(&shutdown, COUNT).await {
+            return;
         }
     }
 }

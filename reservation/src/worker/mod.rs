@@ -66,6 +66,7 @@ impl Worker {
         if folded > 0 {
             tracing::info!(folded, "unfinished reservations moved to other partitions");
         }
+        metrics::gauge!("haetae_reservation_partitions").set(self.partitions);
         let token = entropy::token().expose_secret().to_owned();
         let ownership = Arc::new(Ownership::new(&self, token.clone()));
         let underway = Underway::default();
@@ -90,6 +91,7 @@ impl Worker {
         parts.spawn("from_sql", from_sql);
         parts.spawn("purge", housekeeping::purge(self.clone(), shutdown.clone()));
         parts.spawn("fold", housekeeping::fold(self.clone(), shutdown.clone()));
+        parts.spawn("count", housekeeping::count_attention(self.clone(), shutdown.clone()));
         let engine = Engine::new(self, Arc::clone(&ownership), underway, sender);
         let outcome = tokio::select! {
             () = engine.run(receiver, &shutdown) => Ok(()),

@@ -69,6 +69,9 @@ impl Ownership {
                 }
             };
             self.drop_lapsed();
+            // Here, so that it is told as well when the leases ran out because Redis is away.
+            metrics::gauge!("haetae_reservation_partitions_owned")
+                .set(u32::try_from(self.owned().len()).unwrap_or(u32::MAX));
             let renew = self.ttl / 3;
             // Whoever misses partitions asks more often: the owner before may have died just now.
             let pause = if satisfied { renew } else { renew.min(Duration::from_millis(250)) };
@@ -147,8 +150,6 @@ impl Ownership {
         self.give_back(share).await?;
         let missing = share.saturating_sub(self.owned().len());
         let taken = self.take(missing).await?;
-        metrics::gauge!("haetae_reservation_partitions_owned")
-            .set(u32::try_from(self.owned().len()).unwrap_or(u32::MAX));
         Ok(taken == missing)
     }
 
