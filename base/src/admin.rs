@@ -169,11 +169,11 @@ mod tests {
         let admin =
             Admin::bind("127.0.0.1:0".parse().expect("an address"), "test").await.expect("binds");
         let metrics = Metrics::start();
-        let (before, shutdown) = (metrics.upkeeps(), Shutdown::new());
+        let (before, shutdown) = (Metrics::upkeeps(), Shutdown::new());
         let readiness: Readiness = Arc::new(Vec::new);
         let serving = tokio::spawn(admin.serve(metrics.clone(), readiness, shutdown.clone()));
         let looked_after = async {
-            while metrics.upkeeps() < before + 2 {
+            while Metrics::upkeeps() < before + 2 {
                 tokio::time::sleep(UPKEEP).await;
             }
         };

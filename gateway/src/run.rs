@@ -468,8 +468,6 @@ async fn upkeep(front: Arc<Front>, sweep: Box<dyn Fn() + Send + Sync>, over: Shu
         }
         round = round.wrapping_add(1);
         metrics::connections(front.open());
-        // Otherwise the histograms grow for as long as nobody asks for the metrics.
-        Metrics::start().upkeep();
         if round.is_multiple_of(12) {
             sweep();
         }

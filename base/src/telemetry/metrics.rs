@@ -108,7 +108,7 @@ mod tests {
     pub(super) static UPKEEPS: AtomicU64 = AtomicU64::new(0);
 
     impl Metrics {
-        pub(crate) fn upkeeps(&self) -> u64 {
+        pub(crate) fn upkeeps() -> u64 {
             UPKEEPS.load(Ordering::SeqCst)
         }
     }
