@@ -67,4 +67,6 @@ mod second_factor;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
+mod watching;
+#[cfg(test)]
 mod worker_crash;

@@ -22,6 +22,7 @@ pub mod browser;
 pub mod html;
 pub mod oidc;
 pub mod postgres;
+pub mod prometheus;
 pub mod raw;
 pub mod reaper;
 pub mod redis;
