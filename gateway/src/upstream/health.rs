@@ -103,3 +103,46 @@ async fn ask(client: &reqwest::Client, address: SocketAddr, path: &str) -> Healt
         _ => Health::Dead,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use haetae_base::{clock::Timestamp, telemetry::metrics::Metrics};
+    use haetae_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn an_instance_that_its_name_no_longer_leads_to_is_not_up() {
+        let metrics = Metrics::start();
+        let at = |address: &str| {
+            let mut config = Config::for_tests(Path::new("/nonexistent"));
+            config.gateway.upstreams.truncate(1);
+            for upstream in &mut config.gateway.upstreams {
+                "moving".clone_into(&mut upstream.name);
+                upstream.addresses = vec![address.to_owned()];
+            }
+            Pool::all(&config).remove("moving").expect("the upstream")
+        };
+        let (before, now) = (at("127.0.0.1:1"), at("127.0.0.2:1"));
+        let says = |series: &str| {
+            let text = metrics.render();
+            text.lines().any(|line| line == format!("haetae_gateway_upstream_{series}"))
+        };
+        tell(&before, &[]);
+        assert!(says("up{upstream=\"moving\",address=\"127.0.0.1:1\"} 1"));
+        tell(&now, &before.endpoints());
+        assert!(says("up{upstream=\"moving\",address=\"127.0.0.1:1\"} 0"));
+        assert!(says("up{upstream=\"moving\",address=\"127.0.0.2:1\"} 1"));
+        assert!(says("instances{upstream=\"moving\",state=\"up\"} 1"));
+        for _ in 0..3 {
+            now.endpoints()
+                .iter()
+                .for_each(|endpoint| endpoint.failed(&now, Timestamp::from_seconds(1)));
+        }
+        count(&now);
+        assert!(says("instances{upstream=\"moving\",state=\"up\"} 0"));
+        assert!(says("instances{upstream=\"moving\",state=\"down\"} 1"));
+    }
+}
