@@ -43,6 +43,8 @@ mod forged_tokens;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod helm_chart;
+#[cfg(test)]
 mod https;
 #[cfg(test)]
 mod interop;
