@@ -13,6 +13,7 @@ import logging
 import pathlib
 import re
 import sys
+import tempfile
 import tomllib
 
 import helm_python as helm
@@ -26,7 +27,11 @@ ROLES = ["gateway", "auth", "reservation", "worker"]
 # The oldest that Chart.yaml allows, and the newest with a schema.
 VERSIONS = ["1.30", "1.37"]
 # Kinds that come with CRDs, and what their specification must have.
-CUSTOM = {"HTTPRoute": ["parentRefs", "hostnames", "rules"]}
+CUSTOM = {
+    "HTTPRoute": ["parentRefs", "hostnames", "rules"],
+    "PodMonitor": ["selector", "podMetricsEndpoints"],
+    "PrometheusRule": ["groups"],
+}
 
 
 def values_of(case):
@@ -437,6 +442,31 @@ def check_documentation():
     print("documentation: every value, with its default")
 
 
+def check_monitoring(objects):
+    """The chart carries the rules and dashboards that stand beside it, also when it is packed."""
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
+    assert named(objects, "PrometheusRule", "demo-haetae")["spec"] == rules
+    beside = {path.name: json.loads(path.read_text()) for path in (ROOT / "deploy/grafana").glob("*.json")}
+    maps = [it for it in objects if it["kind"] == "ConfigMap" and "-dashboard-" in it["metadata"]["name"]]
+    assert all(it["metadata"]["labels"]["grafana_dashboard"] == "1" for it in maps)
+    carried = {name: json.loads(text) for it in maps for name, text in it["data"].items()}
+    assert beside and carried == beside, carried.keys() ^ beside.keys()
+    (endpoint,) = named(objects, "PodMonitor", "demo-haetae")["spec"]["podMetricsEndpoints"]
+    (relabel,) = endpoint["relabelings"]
+    jobs = {relabel["replacement"].replace("$1", role) for role in ROLES}
+    meant = set(re.findall(r'job="([^"]+)"', json.dumps(rules).replace("\\", "")))
+    assert relabel["targetLabel"] == "job" and meant <= jobs, meant - jobs
+    for role, template in workloads(objects):
+        ports = [it["name"] for it in template["spec"]["containers"][0].get("ports", [])]
+        assert role not in ROLES or endpoint["port"] in ports, role
+    with tempfile.TemporaryDirectory() as folder:
+        with helm.Chart.load(helm.package(CHART, destination=folder)) as packed:
+            names = {it["name"] for it in packed.files}
+    expected = {"prometheus/rules.yaml"} | {f"grafana/{name}" for name in beside}
+    assert expected <= names, expected - names
+    print("monitoring: the rules and dashboards of deploy/")
+
+
 def check_that_the_checks_can_fail(objects):
     """Each check above, shown what it is there for."""
 
@@ -478,6 +508,7 @@ def check():
         check_upstreams(objects)
         check_stopping(objects)
     check_policies(minimal)
+    check_monitoring(everything)
     check_rollout()
     check_overrides()
     check_refusals()

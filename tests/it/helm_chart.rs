@@ -49,6 +49,7 @@ async fn renders_what_a_cluster_takes() {
         "upstreams",
         "stopping",
         "policies",
+        "monitoring",
         "roll-out",
         "overrides",
         "refusals",
