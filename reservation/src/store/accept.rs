@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     Column, Kind, Store, StoreError, Text,
     batch::{Reached, ids},
-    idempotency::{Answer, UsedKey},
+    idempotency::{Answer, UsedKey, UsedKeys},
     mapping,
     outbox::NewEvent,
 };
@@ -162,19 +162,21 @@ impl Store {
             good = self.within_bound(&transaction, good, most, &mut outcomes).await?;
         }
         let won = self.claim_keys(&transaction, &good, now).await?;
+        let is_won = |new: &Accepted| won.contains(&new.request.id.to_string());
+        let lost = good.iter().map(|(_, new, _)| new).filter(|new| !is_won(new));
+        let used = self.find_keys(&transaction, lost.map(subject_and_key)).await?;
         let mut accepted = Vec::with_capacity(good.len());
         for (place, new, _) in good {
-            let outcome = if won.contains(&new.request.id.to_string()) {
+            let outcome = if is_won(&new) {
                 accepted.push(new.clone());
                 Acceptance::Accepted(new)
             } else {
-                let key = &new.request.key.key;
-                let used = self.find_key_on(&transaction, &new.request.subject, key).await?;
-                Acceptance::KnownKey(used.ok_or_else(|| StoreError::Inconsistent {
+                let known = known(&used, &new).ok_or_else(|| StoreError::Inconsistent {
                     table: "idempotency_keys",
                     column: "idempotency_key",
-                    id: key.clone(),
-                })?)
+                    id: new.request.key.key.clone(),
+                })?;
+                Acceptance::KnownKey(known)
             };
             if let Some(slot) = outcomes.get_mut(place) {
                 *slot = Some(outcome);
@@ -201,16 +203,19 @@ impl Store {
     ) -> Result<Vec<Claim>, StoreError> {
         let subjects = good.iter().map(|(_, new, _)| new.request.subject.as_str()).collect();
         let mut open = self.open_units(transaction, subjects, most).await?;
-        let mut within = Vec::with_capacity(good.len());
-        for (place, new, answer) in good {
-            let Err(refusal) = open.take(&new.request) else {
-                within.push((place, new, answer));
-                continue;
-            };
-            let (subject, key) = (&new.request.subject, &new.request.key.key);
-            let used = self.find_key_on(transaction, subject, key).await?;
+        let (mut within, mut refused) = (Vec::with_capacity(good.len()), Vec::new());
+        for claim in good {
+            match open.take(&claim.1.request) {
+                Ok(()) => within.push(claim),
+                Err(refusal) => refused.push((claim, refusal)),
+            }
+        }
+        let keys = refused.iter().map(|((_, new, _), _)| subject_and_key(new));
+        let used = self.find_keys(transaction, keys).await?;
+        for ((place, new, _), refusal) in refused {
+            let known = known(&used, &new);
             if let Some(slot) = outcomes.get_mut(place) {
-                *slot = Some(used.map_or(Acceptance::Refused(refusal), Acceptance::KnownKey));
+                *slot = Some(known.map_or(Acceptance::Refused(refusal), Acceptance::KnownKey));
             }
         }
         Ok(within)
@@ -514,6 +519,15 @@ impl<'a> NewPayment<'a> {
             at: now.as_millis(),
         }
     }
+}
+
+fn subject_and_key(new: &Accepted) -> (&str, &str) {
+    (&new.request.subject, &new.request.key.key)
+}
+
+/// What the key of this request stands for already.
+fn known(used: &UsedKeys, new: &Accepted) -> Option<UsedKey> {
+    used.get(&(new.request.subject.clone(), new.request.key.key.clone())).cloned()
 }
 
 /// What the basket costs: the sum of what has a price.

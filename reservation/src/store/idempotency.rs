@@ -1,8 +1,10 @@
 //! Idempotency keys (draft-ietf-httpapi-idempotency-key-header-07): which request a key stands for, and
 //! what was answered. Only a committed outcome has a row, so a crash before the commit frees the key.
 
+use std::{collections::HashMap, mem::take};
+
 use haetae_base::clock::Timestamp;
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use serde::Serialize;
 
 use super::{Column, Kind, PURGED_AT_ONCE, Store, StoreError};
@@ -41,57 +43,81 @@ pub struct UsedKey {
     pub answer: Option<Answer>,
 }
 
+/// What keys stand for, by subject and key.
+pub(super) type UsedKeys = HashMap<(String, String), UsedKey>;
+
 #[derive(FromQueryResult)]
 struct KeyRow {
+    subject: String,
+    idempotency_key: String,
     fingerprint: String,
     reservation_id: String,
     answer_status: Option<i64>,
     answer: Option<String>,
 }
 
-impl Store {
-    /// What this subject's key stands for.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find_key(&self, subject: &str, key: &str) -> Result<Option<UsedKey>, StoreError> {
-        self.find_key_on(&self.sql.read, subject, key).await
-    }
+impl TryFrom<KeyRow> for UsedKey {
+    type Error = StoreError;
 
-    pub(super) async fn find_key_on(
+    fn try_from(row: KeyRow) -> Result<Self, StoreError> {
+        let wrong = |column| StoreError::Inconsistent {
+            table: "idempotency_keys",
+            column,
+            id: row.reservation_id.clone(),
+        };
+        let answer = match (row.answer_status, &row.answer) {
+            (Some(status), Some(body)) => Some(Answer {
+                status: u16::try_from(status).map_err(|_| wrong("answer_status"))?,
+                body: body.clone(),
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            reservation: row.reservation_id.parse().map_err(|_| wrong("reservation_id"))?,
+            fingerprint: row.fingerprint,
+            answer,
+        })
+    }
+}
+
+impl Store {
+    /// What these keys, each with its subject, stand for: those of them that were used.
+    pub(super) async fn find_keys<'a>(
         &self,
-        on: &impl ConnectionTrait,
-        subject: &str,
-        key: &str,
-    ) -> Result<Option<UsedKey>, StoreError> {
-        let row: Option<KeyRow> = self
-            .one(
+        on: &DatabaseTransaction,
+        wanted: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<UsedKeys, StoreError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            subject: &'a str,
+            idempotency_key: &'a str,
+        }
+        const COLUMNS: [Column; 2] = [("subject", Kind::Text), ("idempotency_key", Kind::Text)];
+        let wanted: Vec<Wanted<'a>> = wanted
+            .into_iter()
+            .map(|(subject, idempotency_key)| Wanted { subject, idempotency_key })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(UsedKeys::new());
+        }
+        let rows: Vec<KeyRow> = self
+            .all(
                 on,
-                "SELECT fingerprint, reservation_id, answer_status, answer FROM idempotency_keys \
-                 WHERE subject = $1 AND idempotency_key = $2",
-                [subject.to_owned().into(), key.to_owned().into()],
+                format!(
+                    "SELECT k.subject, k.idempotency_key, k.fingerprint, k.reservation_id, \
+                     k.answer_status, k.answer FROM {} CROSS JOIN idempotency_keys k \
+                     WHERE k.subject = want.subject AND k.idempotency_key = want.idempotency_key",
+                    self.table(1, "want", &COLUMNS)
+                ),
+                [serde_json::to_string(&wanted)?.into()],
             )
             .await?;
-        row.map(|row| {
-            let wrong = |column| StoreError::Inconsistent {
-                table: "idempotency_keys",
-                column,
-                id: row.reservation_id.clone(),
-            };
-            let answer = match (row.answer_status, &row.answer) {
-                (Some(status), Some(body)) => Some(Answer {
-                    status: u16::try_from(status).map_err(|_| wrong("answer_status"))?,
-                    body: body.clone(),
-                }),
-                _ => None,
-            };
-            Ok(UsedKey {
-                reservation: row.reservation_id.parse().map_err(|_| wrong("reservation_id"))?,
-                fingerprint: row.fingerprint,
-                answer,
+        rows.into_iter()
+            .map(|mut row| {
+                let key = (take(&mut row.subject), take(&mut row.idempotency_key));
+                Ok((key, row.try_into()?))
             })
-        })
-        .transpose()
+            .collect()
     }
 
     /// Keeps what was answered, unless something was kept already. A row that does not change belongs to
