@@ -104,6 +104,7 @@ struct LineRow {
 #[derive(FromQueryResult)]
 struct HistoryRow {
     reservation_id: String,
+    version: i64,
     status: String,
     reason: Option<String>,
     at: i64,
@@ -229,6 +230,8 @@ impl Store {
         self.complete(rows).await
     }
 
+    /// The reservations of these rows with all that belongs to them. It is read in statements of its own: what
+    /// happened after the rows were read is left out of the history, or it would be ahead of the status.
     async fn complete(&self, rows: Vec<Row>) -> Result<Vec<Record>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -251,7 +254,7 @@ impl Store {
             .all(
                 &self.sql.read,
                 format!(
-                    "SELECT h.reservation_id, h.status, h.reason, h.at FROM {want} \
+                    "SELECT h.reservation_id, h.version, h.status, h.reason, h.at FROM {want} \
                      CROSS JOIN reservation_history h WHERE h.reservation_id = want.id \
                      ORDER BY h.reservation_id, h.version"
                 ),
@@ -280,8 +283,14 @@ impl Store {
             let line_of = RecordLine { item, name: line.name, quantity };
             items.entry(line.reservation_id).or_default().push(line_of);
         }
+        let versions: HashMap<&str, i64> =
+            rows.iter().map(|row| (row.id.as_str(), row.version)).collect();
         let mut histories: HashMap<String, Vec<HistoryEntry>> = HashMap::new();
         for entry in history {
+            if versions.get(entry.reservation_id.as_str()).is_some_and(|read| entry.version > *read)
+            {
+                continue;
+            }
             let status = Status::parse(&entry.status).ok_or_else(|| StoreError::Inconsistent {
                 table: "reservation_history",
                 column: "status",
@@ -291,11 +300,19 @@ impl Store {
             let entry_of = HistoryEntry { status, at, reason: entry.reason };
             histories.entry(entry.reservation_id).or_default().push(entry_of);
         }
-        let paid: HashMap<String, String> =
-            payments.into_iter().map(|row| (row.reservation_id, row.state)).collect();
+        let mut paid: HashMap<String, PaymentState> = HashMap::new();
+        for payment in payments {
+            let state =
+                PaymentState::parse(&payment.state).ok_or_else(|| StoreError::Inconsistent {
+                    table: "payments",
+                    column: "state",
+                    id: payment.reservation_id.clone(),
+                })?;
+            paid.insert(payment.reservation_id, state);
+        }
         rows.into_iter()
             .map(|row| {
-                let payment = paid.get(&row.id).and_then(|state| PaymentState::parse(state));
+                let payment = paid.remove(&row.id);
                 let items = items.remove(&row.id).unwrap_or_default();
                 let history = histories.remove(&row.id).unwrap_or_default();
                 record(row, items, history, payment)
@@ -335,4 +352,36 @@ fn record(
         subject: row.subject,
         note: row.note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        store::intent::Decider,
+        tests::bench::{Bench, now},
+    };
+
+    #[tokio::test]
+    async fn the_history_is_never_ahead_of_the_status() {
+        for bench in Bench::each().await {
+            let item = bench.item(1).await;
+            let id = bench.accept(&[(item, 1)], None).await;
+            let text = format!("SELECT {ROW} FROM reservations r WHERE r.id = $1");
+            let store = &bench.store;
+            let rows: Vec<Row> =
+                store.all(&store.sql.read, text, [id.to_string().into()]).await.expect("its row");
+            // Between the row and what belongs to it, its owner cancels.
+            let owner = Decider::Owner("usr_test");
+            let at = now().plus(Duration::from_millis(1));
+            store.decide_cancel(id, owner, None, at).await.expect("cancelled");
+            let record = store.complete(rows).await.expect("complete").pop().expect("a record");
+            let history: Vec<Status> = record.history.iter().map(|entry| entry.status).collect();
+            assert_eq!((record.status, history), (Status::Pending, vec![Status::Pending]));
+            let record = store.find_reservation(id).await.expect("read").expect("there");
+            assert_eq!((record.status, record.history.len()), (Status::Cancelling, 2));
+        }
+    }
 }
