@@ -1,5 +1,8 @@
 //! Where work comes from: the queue, which is quick and may forget, and SQL, which never forgets.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use haetae_base::shutdown::Shutdown;
@@ -14,7 +17,7 @@ use crate::{
 };
 
 /// How often SQL is asked what is due.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// Reads the queues of what this worker owns.
 pub(super) async fn from_queue(
@@ -63,13 +66,15 @@ pub(super) async fn from_queue(
     }
 }
 
-/// Looks for what is due, and at a new partition for all that was left unfinished in it.
+/// Looks for what is due, and at a new partition for all that was left unfinished in it. When nothing more is due
+/// than was found, it looks again after `pause`.
 pub(super) async fn from_sql(
     worker: Worker,
     ownership: Arc<Ownership>,
     underway: Underway,
     sender: mpsc::Sender<Task>,
     shutdown: Shutdown,
+    pause: Duration,
 ) {
     let mut changes = ownership.changes();
     while !shutdown.is_requested() {
@@ -82,13 +87,20 @@ pub(super) async fn from_sql(
         }
         let partitions = ownership.partitions();
         if !partitions.is_empty() {
+            // What was found before is due until its batch has come: it must not take the place of the others.
+            let limit = worker.batch.max(1) + underway.waiting();
             let now = worker.clock.now();
-            match worker.store.due(&partitions, now, worker.batch.max(1)).await {
+            match worker.store.due(&partitions, now, limit).await {
                 Ok(due) => {
                     // Also when nothing is due: the gauge goes back to zero.
                     let longest = due.first().map_or(Duration::ZERO, |due| now.since(due.since));
                     metrics::gauge!("haetae_reservation_overdue_seconds").set(longest);
-                    hand_over(due, &underway, &sender).await;
+                    let full = due.len() == limit;
+                    let handed_over = hand_over(due, &underway, &sender).await;
+                    if full && handed_over > 0 {
+                        // There is more. Handing over has waited for those who do the work.
+                        continue;
+                    }
                 }
                 Err(error) => tracing::warn!(%error, "what is due cannot be read"),
             }
@@ -96,7 +108,7 @@ pub(super) async fn from_sql(
         tokio::select! {
             () = shutdown.requested() => return,
             _ = changes.changed() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -121,7 +133,9 @@ async fn search(
     }
 }
 
-async fn hand_over(due: Vec<Due>, underway: &Underway, sender: &mpsc::Sender<Task>) {
+/// Hands over what is not underway yet, and tells how many that were.
+async fn hand_over(due: Vec<Due>, underway: &Underway, sender: &mpsc::Sender<Task>) -> usize {
+    let mut handed_over = 0;
     for Due { id, partition, .. } in due {
         if !underway.found(id) {
             continue;
@@ -129,7 +143,9 @@ async fn hand_over(due: Vec<Due>, underway: &Underway, sender: &mpsc::Sender<Tas
         let work = Work { id, partition, answer: None };
         if sender.send(Task { work, delivery: None, found: true }).await.is_err() {
             underway.taken(id);
-            return;
+            break;
         }
+        handed_over += 1;
     }
+    handed_over
 }

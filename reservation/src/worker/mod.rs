@@ -87,6 +87,7 @@ impl Worker {
             underway.clone(),
             sender.clone(),
             shutdown.clone(),
+            gather::LOOK,
         );
         parts.spawn("from_sql", from_sql);
         parts.spawn("purge", housekeeping::purge(self.clone(), shutdown.clone()));

@@ -1,4 +1,5 @@
-//! What this worker is at already, so that what is found due again a moment later is not begun twice.
+//! The reservations that this worker is busy with, so that one that is found due again a moment later is not begun a
+//! second time.
 
 use std::{
     collections::HashSet,
@@ -24,6 +25,11 @@ impl Underway {
     pub(super) fn found(&self, id: ReservationId) -> bool {
         let mut lists = self.lists();
         !lists.paying.contains(&id) && lists.waiting.insert(id)
+    }
+
+    /// How many were found and wait for their batch.
+    pub(super) fn waiting(&self) -> usize {
+        self.lists().waiting.len()
     }
 
     /// Notes that the batch of `id` has come, or never will.
