@@ -71,6 +71,22 @@ impl Store {
         rows.iter().map(parse).collect()
     }
 
+    /// Lets a reservation that is due rest until `until`. That it is not there any more, or not due, is no mistake.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn postpone(&self, id: ReservationId, until: Timestamp) -> Result<(), StoreError> {
+        let transaction = self.begin_write().await?;
+        self.execute(
+            &transaction,
+            "UPDATE reservations SET due_at = $2 WHERE id = $1 AND due_at < $2",
+            [id.to_string().into(), until.as_millis().into()],
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     async fn due_rows(
         &self,
         text: String,

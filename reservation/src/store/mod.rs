@@ -20,7 +20,9 @@ mod table;
 
 use haetae_base::sql::{Sql, UnexpectedRows};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement, Value,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, RuntimeErr, Statement,
+    Value,
+    sqlx::{self, error::ErrorKind},
 };
 
 pub(crate) use self::table::{Column, Kind};
@@ -65,8 +67,30 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the same may succeed in a moment.
-    pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Database(_) | Self::Away | Self::Moved(_))
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Database(error) => !is_about_values(error),
+            Self::Away | Self::Moved(_) => true,
+            Self::Inconsistent { .. } | Self::Json(_) => false,
+        }
+    }
+}
+
+/// Whether the database answered, and does not take these values or holds some that cannot be read: a constraint is
+/// broken, or a text has what PostgreSQL cannot store (SQLSTATE class 22). It would say so again.
+fn is_about_values(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    match &**error {
+        sqlx::Error::Database(error) => {
+            let data = error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"));
+            data || !matches!(error.kind(), ErrorKind::Other)
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
     }
 }
 

@@ -211,6 +211,39 @@ async fn one_broken_row_holds_nobody_up() {
     }
 }
 
+/// What the database itself refuses is not tried again for ever, with all others of its batch behind it.
+#[tokio::test]
+async fn one_write_that_sql_refuses_holds_nobody_up() {
+    for bench in Bench::each().await {
+        let mut stand = Stand::on(bench, POLICY).await;
+        let item = stand.bench.item(30).await.to_string();
+        let mut ids = Vec::new();
+        for _ in 0..9 {
+            let accepted = stand.reserve(&basket(&[(&item, 1)]), 0).await.json();
+            ids.push(accepted["id"].as_str().expect("an id").to_owned());
+        }
+        let refused = ids.remove(4);
+        // The line of its history that comes next is there already.
+        let write =
+            format!("INSERT INTO reservation_history VALUES ('{refused}', 2, 'held', NULL, 0)");
+        let sql = stand.bench.store.sql().clone();
+        sql.write.execute_unprepared(&write).await.expect("written");
+        stand.work().await;
+        for id in &ids {
+            stand.settled(id, &["held"]).await;
+        }
+        let text = format!("SELECT due_at AS number FROM reservations WHERE id = '{refused}'");
+        let due = Count::find_by_statement(Statement::from_string(sql.backend(), text));
+        let due = due.one(&sql.read).await.expect("read").expect("a row").number;
+        assert!(due > now().as_millis(), "it is left alone for a while");
+        let mend = format!(
+            "DELETE FROM reservation_history WHERE reservation_id = '{refused}' AND at = 0"
+        );
+        sql.write.execute_unprepared(&mend).await.expect("mended");
+        stand.settled(&refused, &["held"]).await;
+    }
+}
+
 /// A clock that breaks when it is told to.
 #[derive(Default)]
 struct Breaking(AtomicBool);

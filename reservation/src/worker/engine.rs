@@ -24,7 +24,11 @@ use crate::{
         stream::{self, Delivery},
     },
     saga::{self, Charge},
+    store::StoreError,
 };
+
+/// How long a reservation that cannot be worked on is left alone.
+const SET_ASIDE: Duration = Duration::from_secs(5);
 
 /// How long open calls of the payment provider may hold up the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -127,10 +131,7 @@ impl Engine {
                     groups.push(group);
                 }
                 Err(error) => match <[Work; 1]>::try_from(group) {
-                    Ok([work]) => {
-                        tracing::error!(%error, reservation = %work.id, "cannot be worked on");
-                        metrics::counter!("haetae_reservation_contradictions_total").increment(1);
-                    }
+                    Ok([work]) => self.set_aside(&work, &error).await,
                     // One of them is broken; the others must not suffer for it, nor be written one by one.
                     Err(mut group) => {
                         let half = group.split_off(group.len() / 2);
@@ -148,6 +149,17 @@ impl Engine {
             .filter(|delivery| !stale.contains(&delivery.partition))
             .collect();
         acknowledge(self.worker.redis.clone(), done);
+    }
+
+    /// Leaves a reservation alone that cannot be worked on. It is still due: without this, the next look into SQL
+    /// would bring it again at once, and every batch would have to be taken apart to find it.
+    async fn set_aside(&self, work: &Work, error: &StoreError) {
+        tracing::error!(%error, reservation = %work.id, "cannot be worked on");
+        metrics::counter!("haetae_reservation_contradictions_total").increment(1);
+        let until = self.worker.clock.now().plus(SET_ASIDE);
+        if let Err(error) = self.worker.store.postpone(work.id, until).await {
+            tracing::warn!(%error, reservation = %work.id, "cannot be set aside");
+        }
     }
 
     fn after(&self, applied: Applied) {
