@@ -10,7 +10,7 @@ use std::{
 };
 
 use haetae_base::{redis::Redis, shutdown::Shutdown};
-use redis::{RedisResult, cmd, streams::StreamReadReply};
+use redis::{RedisResult, aio::MultiplexedConnection, cmd, streams::StreamReadReply};
 use tokio::sync::watch;
 
 use crate::domain::reservation::ReservationId;
@@ -99,7 +99,7 @@ impl Drop for Waiter {
 
 /// Follows the stream until shutdown.
 pub async fn follow(redis: Redis, waiters: Waiters, shutdown: Shutdown) {
-    let mut last = "$".to_owned();
+    let mut last = None;
     while !shutdown.is_requested() {
         tokio::select! {
             () = shutdown.requested() => return,
@@ -114,36 +114,38 @@ pub async fn follow(redis: Redis, waiters: Waiters, shutdown: Shutdown) {
     }
 }
 
-async fn follow_connection(redis: &Redis, waiters: &Waiters, last: &mut String) -> RedisResult<()> {
+/// Follows the stream on one connection. `last` is the entry after which it goes on; `None` when it is not known, and
+/// then it begins at the end.
+async fn follow_connection(
+    redis: &Redis,
+    waiters: &Waiters,
+    last: &mut Option<String>,
+) -> RedisResult<()> {
     const BLOCK: Duration = Duration::from_secs(5);
     let mut connection = redis.dedicated(BLOCK + Duration::from_secs(2)).await?;
-    if last == "$" {
-        // The place to begin, once and for all: `$` again after each wait would skip what came between.
-        let newest: Vec<(String, Vec<String>)> = cmd("XREVRANGE")
-            .arg(KEY)
-            .arg("+")
-            .arg("-")
-            .arg("COUNT")
-            .arg(1)
-            .query_async(&mut connection)
-            .await?;
-        *last = newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+    let mut after = if let Some(last) = last.take() {
+        last
+    } else {
+        // Asked for once: `$` with every read would skip what came between two of them.
+        let newest = newest(&mut connection).await?;
         waiters.wake_all();
-    }
+        newest
+    };
     loop {
+        *last = Some(after.clone());
         let reply: Option<StreamReadReply> = cmd("XREAD")
             .arg("COUNT")
             .arg(1000)
             .arg("BLOCK")
-            .arg(5000)
+            .arg(u64::try_from(BLOCK.as_millis()).unwrap_or(u64::MAX))
             .arg("STREAMS")
             .arg(KEY)
-            .arg(last.as_str())
+            .arg(&after)
             .query_async(&mut connection)
             .await?;
         let Some(reply) = reply else {
             // Nothing for a while. If the stream was wiped, its numbers may have begun anew below ours.
-            "$".clone_into(last);
+            *last = None;
             return Ok(());
         };
         for entry in reply.keys.into_iter().flat_map(|stream| stream.ids) {
@@ -152,9 +154,22 @@ async fn follow_connection(redis: &Redis, waiters: &Waiters, last: &mut String) 
                     waiters.wake(id);
                 }
             }
-            *last = entry.id;
+            after = entry.id;
         }
     }
+}
+
+/// The id of the newest entry; one before all others when there is none.
+async fn newest(connection: &mut MultiplexedConnection) -> RedisResult<String> {
+    let newest: Vec<(String, Vec<String>)> = cmd("XREVRANGE")
+        .arg(KEY)
+        .arg("+")
+        .arg("-")
+        .arg("COUNT")
+        .arg(1)
+        .query_async(connection)
+        .await?;
+    Ok(newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
 }
 
 #[cfg(test)]
