@@ -1,5 +1,6 @@
-//! Rings for the API after its commits, beside its requests: nobody waits for Redis. When Redis is away
-//! the ring is dropped; a worker finds what is due in SQL.
+//! Tells workers that there is new work, and the other APIs what has changed, after the API has committed it. A task of
+//! its own does so, so that no request waits for Redis. When Redis is away, the message is dropped: workers also look
+//! for due work in SQL, and those who wait for a change look by themselves.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use super::{changes, changes::Waiters, stream};
 use crate::domain::{fence::Partition, reservation::ReservationId};
 
-/// How many rings wait at most.
+/// How many messages wait at most.
 const QUEUE: usize = 1024;
 
 /// How long nothing is tried after Redis did not answer.
@@ -68,8 +69,10 @@ async fn run(redis: Redis, mut receiver: mpsc::Receiver<Ring>) {
                 }
                 metrics::counter!("haetae_reservation_rings_dropped_total").increment(1);
                 tokio::time::sleep(PAUSE).await;
-                // What came meanwhile is found in SQL as well: do not fall behind.
-                while receiver.try_recv().is_ok() {}
+                // What came in the meantime is found in SQL as well; sending it late would only delay what is new.
+                while receiver.try_recv().is_ok() {
+                    metrics::counter!("haetae_reservation_rings_dropped_total").increment(1);
+                }
             }
         }
     }
