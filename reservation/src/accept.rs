@@ -72,8 +72,8 @@ pub struct Gathering {
 }
 
 impl Committer {
-    /// Starts the task. It ends when all who have a committer are gone: a request that was being answered when the
-    /// stop came is still written down, and its answer kept.
+    /// Starts the task. It ends when the last committer is dropped, not with the shutdown: a request that was under way
+    /// when the shutdown came is still written down, and its answer kept.
     pub fn start(
         store: Store,
         bell: Bell,

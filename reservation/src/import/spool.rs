@@ -1,6 +1,6 @@
 //! Checked items, put aside until the whole file has been read: rows as the database takes them, some
-//! thousand in one JSON array a line, in a file without a name. An import needs no more memory for a
-//! million items than for a thousand.
+//! thousand in one JSON array a line, in a file without a name. So the memory of an import does not grow with the
+//! file, but for the skus, which are remembered to find those that stand there twice.
 
 use std::{
     fs::File,

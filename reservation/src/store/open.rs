@@ -1,5 +1,5 @@
-//! How many units one person has in reservations that are open: accepted or held, not yet confirmed. Who
-//! pays nothing must not take everything, if the operator says so.
+//! How many units one person has in reservations that are open: accepted or held, not yet confirmed. An operator may
+//! bound them, so that nobody keeps all of the stock from others without ever paying.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,5 +1,5 @@
-//! What nobody asks for and somebody has to do now and then: used idempotency keys and old events are thrown
-//! away, work that nobody owns is given to somebody, and what waits for a person is counted.
+//! What has to be done now and then though no request asks for it: old idempotency keys and events are deleted,
+//! work in partitions that no longer exist is moved to those that do, and what waits for a person is counted.
 
 use std::time::Duration;
 
@@ -12,12 +12,11 @@ use crate::store::{PURGED_AT_ONCE, StoreError};
 const KEYS: Duration = Duration::from_hours(24);
 /// How long an event can be resumed at.
 const EVENTS: Duration = Duration::from_hours(30 * 24);
-/// How often is looked for what is old.
+/// How long to wait between two searches for what is old.
 const PAUSE: Duration = Duration::from_mins(10);
-/// How often is looked for work that nobody owns.
+/// How long to wait between two searches for work that nobody owns.
 const FOLD: Duration = Duration::from_secs(5);
-
-/// How often is counted what waits for an administrator.
+/// How long to wait between two counts of what waits for an administrator.
 const COUNT: Duration = Duration::from_secs(10);
 
 /// What grows old.
@@ -27,8 +26,7 @@ enum Old {
     Events,
 }
 
-/// Throws away what is old: as much of it as there is, a page at a time, so that nobody waits long for the
-/// database.
+/// Deletes all that is old, a page at a time: nobody else waits long for the database.
 pub(super) async fn purge(worker: Worker, shutdown: Shutdown) {
     loop {
         for old in [Old::Keys, Old::Events] {
