@@ -4,7 +4,9 @@ use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text_setting;
 
 /// A range of IP addresses (`10.0.0.0/8`), or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,19 +44,7 @@ impl fmt::Display for Cidr {
 
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Cidr;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a range of IP addresses such as \"10.0.0.0/8\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Cidr, E> {
-                text.parse().map_err(|error| E::custom(format_args!("{text:?}: {error}")))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
+        text_setting::deserialize(deserializer, "a range of IP addresses such as \"10.0.0.0/8\"")
     }
 }
 

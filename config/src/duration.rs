@@ -3,7 +3,9 @@
 use std::{borrow::Cow, fmt, ops::Deref, str::FromStr, time};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text_setting;
 
 /// A span of time, written as numbers with the units `ms`, `s`, `m`, `h`, `d`: `250ms`, `5m`, `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,19 +119,7 @@ impl fmt::Display for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Duration;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a duration such as \"10s\" or \"5m\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-                text.parse().map_err(|error| E::custom(format_args!("{text:?}: {error}")))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
+        text_setting::deserialize(deserializer, "a duration such as \"10s\" or \"5m\"")
     }
 }
 

@@ -23,6 +23,7 @@ mod mistake;
 mod schema;
 mod secret_source;
 mod size;
+mod text_setting;
 mod validate;
 
 use std::path::{Path, PathBuf};

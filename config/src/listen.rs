@@ -9,7 +9,9 @@ use std::{
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text_setting;
 
 /// An address to listen on. Port 0 lets the system pick a free one. `localhost` is 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,19 +69,7 @@ impl fmt::Display for ListenAddr {
 
 impl<'de> Deserialize<'de> for ListenAddr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = ListenAddr;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an address such as \"127.0.0.1:8080\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ListenAddr, E> {
-                text.parse().map_err(|error| E::custom(format_args!("{text:?}: {error}")))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
+        text_setting::deserialize(deserializer, "an address such as \"127.0.0.1:8080\"")
     }
 }
 
