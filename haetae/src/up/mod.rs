@@ -85,7 +85,7 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
     let mut supervisor = Supervisor::new(launch, stop);
     let started = Box::pin(start(&mut supervisor, args, &config)).await;
     let ended = match started {
-        Ok(Some(accounts)) => {
+        Ok(Started::Whole { demo }) => {
             let instance = supervisor.instance(&config);
             instance.write(&config.data_dir)?;
             let took = clock.now().since(began);
@@ -93,15 +93,14 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
             if let Some(authority) = authority {
                 announce_authority(&authority);
             }
-            match accounts {
+            match demo {
                 Some(accounts) => announce_accounts(&config, &accounts),
                 None => announce_what_is_next(&config).await?,
             }
             output::say("Ctrl-C stops it.");
             supervisor.watch(&config).await
         }
-        // Told to stop while starting.
-        Ok(None) => Ok(()),
+        Ok(Started::ToldToStop) => Ok(()),
         Err(error) => Err(error),
     };
     supervisor.end().await;
@@ -110,34 +109,45 @@ async fn up(args: &UpArgs, settings: &SettingsArgs) -> Result<()> {
     ended
 }
 
-/// Starts everything in order. `None` when it was told to stop meanwhile.
+/// How a start ended that did not fail.
+enum Started {
+    /// Every role is ready.
+    Whole {
+        /// The accounts of the demo, when it is one.
+        demo: Option<demo::Accounts>,
+    },
+    /// The wish to stop came first.
+    ToldToStop,
+}
+
+/// Starts everything in order.
 async fn start(
     supervisor: &mut Supervisor,
     args: &UpArgs,
     config: &Arc<Config>,
-) -> Result<Option<Option<demo::Accounts>>> {
+) -> Result<Started> {
     if config.redis.url.is_none() {
         supervisor.start(Role::Redis);
     }
     // The roles find the tables there: migrations are applied once, here, whatever `database.migrate`
     // says to roles that start on their own.
     if supervisor.beside(Box::pin(migrate::apply(config))).await?.is_none() {
-        return Ok(None);
+        return Ok(Started::ToldToStop);
     }
     if !supervisor.until_ready().await? {
-        return Ok(None);
+        return Ok(Started::ToldToStop);
     }
-    let mut accounts = None;
+    let mut demo = None;
     if args.demo {
-        accounts = supervisor.beside(Box::pin(demo::fill(config))).await?;
-        if accounts.is_none() {
-            return Ok(None);
+        demo = supervisor.beside(Box::pin(demo::fill(config))).await?;
+        if demo.is_none() {
+            return Ok(Started::ToldToStop);
         }
     }
     for role in Role::SERVING {
         supervisor.start(role);
     }
-    Ok(supervisor.until_ready().await?.then_some(accounts))
+    Ok(if supervisor.until_ready().await? { Started::Whole { demo } } else { Started::ToldToStop })
 }
 
 /// What the children are told by environment: the settings as this process resolved them.
