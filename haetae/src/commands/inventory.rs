@@ -100,8 +100,8 @@ pub(crate) async fn run(command: InventoryCommand, settings: &SettingsArgs) -> R
             tell(&imported, clock.now().since(began), args.output)?;
             if imported.bad.count > 0 && !args.skip_bad {
                 bail!(
-                    "{} lines were left out: more was reserved while the others were imported",
-                    imported.bad.count
+                    "{} left out: more was reserved while the others were imported",
+                    output::counted(imported.bad.count, "line")
                 );
             }
             Ok(())
