@@ -7,7 +7,7 @@ use haetae_session::denylist::Kind;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::harness::{Behaviour, House, client};
+use crate::harness::{Behaviour, House, Tokens, client};
 
 async fn send(request: RequestBuilder) -> Response {
     request.send().await.expect("answered")
@@ -46,7 +46,7 @@ async fn a_bad_token_is_told_why() {
     let house = House::open().await;
     let hour = Duration::from_hours(1);
     let tokens = &house.tokens;
-    let other_key = crate::harness::Tokens::new();
+    let other_key = Tokens::new();
     for (name, token) in [
         ("expired", tokens.access_with(|claims| claims.exp = claims.iat.minus(hour))),
         ("of another issuer", tokens.access_with(|claims| claims.iss = "http://other".to_owned())),
@@ -311,6 +311,27 @@ async fn without_keys_nobody_is_called_a_liar() {
     assert_eq!(status, 503);
     assert!(parts.contains("issuer_keys"), "{parts}");
     assert_eq!(send(client().get(house.url("/open/x"))).await.status(), 200);
+}
+
+/// A client throws away what is answered 401. That the key of a token is not known is for the issuer to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_key_is_refused_only_on_the_issuers_word() {
+    let house = House::open().await;
+    let known = house.tokens.access();
+    let (forged, newer) = (Tokens::new().access(), Tokens::new().access());
+    // The control: it was asked a moment ago.
+    assert_eq!(get(&house, "/api/v1/things", &forged).await.status(), 401);
+    house.authserver.hide_keys(true);
+    let answer = becomes(&house, "/api/v1/things", &newer, 503).await;
+    assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+    let asked = house.authserver.asked_for_keys();
+    for _ in 0..20 {
+        assert_eq!(get(&house, "/", &Tokens::new().access()).await.status(), 503);
+    }
+    assert_eq!(get(&house, "/api/v1/things", &known).await.status(), 200);
+    assert!(house.authserver.asked_for_keys() <= asked + 1, "it is not stormed");
+    house.authserver.hide_keys(false);
+    becomes(&house, "/api/v1/things", &newer, 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

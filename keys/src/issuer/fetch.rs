@@ -14,6 +14,7 @@ use reqwest::{Client, StatusCode, header, redirect};
 use url::{Host, Url};
 
 use super::key_set::KeySet;
+use crate::verify::VerifyError;
 
 /// The longest JWKS that is read, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -185,22 +186,46 @@ impl Source {
 #[derive(Debug, Default)]
 pub(super) struct Flight {
     last: Option<Timestamp>,
+    /// Whether the last request gave no keys: then nobody can say that a key does not exist.
+    failed: bool,
     missing: VecDeque<(String, Timestamp)>,
 }
 
 impl Flight {
     pub(super) fn begin(&mut self, now: Timestamp) {
         self.last = Some(now);
+        // Until it has ended well: it may be given up half-way.
+        self.failed = true;
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failed = false;
+    }
+
+    /// What to say about a key that is not known: a token is only refused on the issuer's own word. A name that it
+    /// did not have a moment ago is refused also while it cannot be asked.
+    pub(super) fn verdict(
+        &self,
+        kid: &str,
+        now: Timestamp,
+        options: &FetchOptions,
+        error: VerifyError,
+    ) -> VerifyError {
+        if error == VerifyError::UnknownKey && self.failed && !self.is_missing(kid, now, options) {
+            VerifyError::KeysUnreachable
+        } else {
+            error
+        }
     }
 
     /// Whether a token may cause a request for this key now.
     pub(super) fn may_ask_for(&self, kid: &str, now: Timestamp, options: &FetchOptions) -> bool {
         let rested = self.last.is_none_or(|last| now.since(last) >= options.min_interval);
-        let missing = self
-            .missing
-            .iter()
-            .any(|(known, at)| known == kid && now.since(*at) < options.missing_for);
-        rested && !missing
+        rested && !self.is_missing(kid, now, options)
+    }
+
+    fn is_missing(&self, kid: &str, now: Timestamp, options: &FetchOptions) -> bool {
+        self.missing.iter().any(|(known, at)| known == kid && now.since(*at) < options.missing_for)
     }
 
     pub(super) fn remember_missing(&mut self, kid: &str, now: Timestamp) {

@@ -151,7 +151,9 @@ impl IssuerKeys {
     }
 
     /// The key `kid`, fetched if it is not known. Asking costs at most one request in
-    /// [`FetchOptions::min_interval`], however many ask and whatever they ask for.
+    /// [`FetchOptions::min_interval`], however many ask and whatever they ask for. Within that time the answer is
+    /// what the last request gave: [`VerifyError::UnknownKey`] when the issuer said which keys it has,
+    /// [`VerifyError::KeysUnreachable`] when it said nothing.
     pub(crate) async fn find_or_fetch(
         self: &Arc<Self>,
         kid: &str,
@@ -164,9 +166,10 @@ impl IssuerKeys {
         }
         // One at a time: who waited here may find that another fetched what it needs.
         let flight = Arc::clone(&source.flight).lock_owned().await;
+        let now = source.clock.now();
         let second = self.find(kid, algorithm);
-        if second.is_ok() || !flight.may_ask_for(kid, source.clock.now(), &source.options) {
-            return second;
+        if second.is_ok() || !flight.may_ask_for(kid, now, &source.options) {
+            return second.map_err(|error| flight.verdict(kid, now, &source.options, error));
         }
         // In a task of its own: a caller that hangs up must not take the fetch away from all others.
         let (keys, name) = (Arc::clone(self), kid.to_owned());
@@ -180,18 +183,17 @@ impl IssuerKeys {
         algorithm: Algorithm,
         mut flight: OwnedMutexGuard<Flight>,
     ) -> Result<(Arc<VerifyingKey>, u64), VerifyError> {
-        if let Some(source) = &self.source {
-            match self.fetch(source, &mut flight).await {
-                Ok(()) if self.find(kid, algorithm).is_err() => {
-                    flight.remember_missing(kid, source.clock.now());
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::warn!(urls = %source.addresses(), %error, "cannot fetch the issuer's keys");
-                }
+        let Some(source) = &self.source else { return self.find(kid, algorithm) };
+        let fetched = self.fetch(source, &mut flight).await;
+        let (now, found) = (source.clock.now(), self.find(kid, algorithm));
+        match &fetched {
+            Ok(()) if found.is_err() => flight.remember_missing(kid, now),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(urls = %source.addresses(), %error, "cannot fetch the issuer's keys");
             }
         }
-        self.find(kid, algorithm)
+        found.map_err(|error| flight.verdict(kid, now, &source.options, error))
     }
 
     fn find(
@@ -218,6 +220,7 @@ impl IssuerKeys {
         let fetched = result?;
         self.adopt(fetched);
         self.confirmed_at.store(source.clock.now().as_millis(), Ordering::Release);
+        flight.succeeded();
         Ok(())
     }
 

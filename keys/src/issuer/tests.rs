@@ -228,6 +228,47 @@ async fn a_key_that_was_missing_is_found_when_it_appears() {
     assert_eq!(decode_for_tests(&token(&new), &keys).await, Ok(()));
 }
 
+/// Whoever is told that their token is bad throws it away: that is for the issuer to say.
+#[tokio::test]
+async fn an_unknown_key_is_refused_only_on_the_issuers_word() {
+    let (known, next) = (signer(), signer());
+    let issuer = Issuer::start(&known).await;
+    let keys = issuer.keys();
+    keys.refresh().await.expect("fetches");
+    let forged: Vec<String> = (0..20).map(|_| token(&signer())).collect();
+    issuer.clock.advance(60 * SECOND);
+    assert_eq!(decode_for_tests(&forged[0], &keys).await, Err(VerifyError::UnknownKey));
+
+    issuer.answer(StatusCode::BAD_GATEWAY);
+    issuer.clock.advance(5 * SECOND);
+    let before = issuer.requests();
+    for _ in 0..3 {
+        for stranger in forged.iter().skip(1).chain([&token(&next)]) {
+            let answer = decode_for_tests(stranger, &keys).await;
+            assert_eq!(answer, Err(VerifyError::KeysUnreachable));
+            assert!(answer.is_err_and(VerifyError::is_unavailable));
+        }
+        // Nobody else waits or is refused for their sake.
+        assert_eq!(decode_for_tests(&token(&known), &keys).await, Ok(()));
+    }
+    assert_eq!(issuer.requests(), before + 1, "and an issuer that is down is not stormed");
+    // What it said a moment ago holds although it says nothing now.
+    assert_eq!(decode_for_tests(&forged[0], &keys).await, Err(VerifyError::UnknownKey));
+
+    // Also when it is the round in the background that fails.
+    issuer.clock.advance(60 * SECOND);
+    keys.refresh().await.expect_err("is down");
+    assert_eq!(decode_for_tests(&token(&next), &keys).await, Err(VerifyError::KeysUnreachable));
+    issuer.answer(StatusCode::OK);
+    issuer.publish(&serde_json::to_string(&next.jwks()).expect("json"));
+    issuer.clock.advance(5 * SECOND);
+    assert_eq!(decode_for_tests(&token(&next), &keys).await, Ok(()));
+    // The control: within the pause after an answer a name that it did not hold is unknown, without a question.
+    let before = issuer.requests();
+    assert_eq!(decode_for_tests(&forged[1], &keys).await, Err(VerifyError::UnknownKey));
+    assert_eq!(issuer.requests(), before);
+}
+
 #[tokio::test]
 async fn keys_outlive_an_outage_for_a_day_and_no_longer() {
     let signer = signer();

@@ -95,7 +95,7 @@ pub enum VerifyError {
     /// The header names no key.
     #[error("the token names no key")]
     KeyIdMissing,
-    /// The issuer publishes no such key.
+    /// The issuer publishes no such key: it has said so a moment ago.
     #[error("the token's key is not known")]
     UnknownKey,
     /// The signature is not canonical unpadded base64url.
@@ -152,6 +152,10 @@ pub enum VerifyError {
     /// The issuer's keys are older than anybody may rely on. Answer 503.
     #[error("the issuer's keys could not be loaded for too long")]
     KeysStale,
+    /// The token names a key that is not known, and the issuer cannot be asked whether it has come since.
+    /// Answer 503.
+    #[error("the issuer cannot be asked for the token's key")]
+    KeysUnreachable,
 }
 
 impl VerifyError {
@@ -225,11 +229,12 @@ impl VerifyError {
             Self::WrongHash => "wrong_hash",
             Self::KeysNeverLoaded => "keys_never_loaded",
             Self::KeysStale => "keys_stale",
+            Self::KeysUnreachable => "keys_unreachable",
         }
     }
 
     /// Whether the token may be good and only the keys are missing: 503, not 401.
     pub const fn is_unavailable(self) -> bool {
-        matches!(self, Self::KeysNeverLoaded | Self::KeysStale)
+        matches!(self, Self::KeysNeverLoaded | Self::KeysStale | Self::KeysUnreachable)
     }
 }

@@ -220,6 +220,7 @@ fn every_error_has_a_name_of_its_own_and_says_nothing_more_than_needed() {
         VerifyError::WrongHash,
         VerifyError::KeysNeverLoaded,
         VerifyError::KeysStale,
+        VerifyError::KeysUnreachable,
     ];
     let names: HashSet<_> = errors.iter().map(|error| error.name()).collect();
     assert_eq!(names.len(), errors.len());

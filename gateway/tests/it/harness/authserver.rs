@@ -47,6 +47,8 @@ struct Inner {
     refuse_logout: AtomicBool,
     refuse_refresh: AtomicBool,
     broken: AtomicBool,
+    hides_keys: AtomicBool,
+    asked_for_keys: AtomicU64,
 }
 
 /// The authserver.
@@ -69,6 +71,8 @@ impl Authserver {
             refuse_logout: AtomicBool::new(false),
             refuse_refresh: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            hides_keys: AtomicBool::new(false),
+            asked_for_keys: AtomicU64::new(0),
         });
         let app = Router::new()
             .route("/healthz", get(async || "ok"))
@@ -124,6 +128,16 @@ impl Authserver {
         self.inner.broken.store(broken, Ordering::SeqCst);
     }
 
+    /// Answers 503 to who asks for the keys, or no more.
+    pub(crate) fn hide_keys(&self, hidden: bool) {
+        self.inner.hides_keys.store(hidden, Ordering::SeqCst);
+    }
+
+    /// How often the keys were asked for.
+    pub(crate) fn asked_for_keys(&self) -> u64 {
+        self.inner.asked_for_keys.load(Ordering::SeqCst)
+    }
+
     /// The ID tokens whose sessions were ended.
     pub(crate) fn ended(&self) -> Vec<String> {
         self.inner.ended.lock().expect("lock").clone()
@@ -141,6 +155,10 @@ impl Authserver {
 }
 
 async fn jwks(State(inner): State<Arc<Inner>>) -> Response {
+    inner.asked_for_keys.fetch_add(1, Ordering::SeqCst);
+    if inner.hides_keys.load(Ordering::SeqCst) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     Json(inner.tokens.signer.jwks()).into_response()
 }
 
