@@ -54,13 +54,14 @@ enum Parsed<'a> {
     Malformed,
 }
 
-/// `Bearer` and one `b64token` (RFC 6750 2.1); the scheme's case does not matter.
+/// `Bearer`, one space or more, and one `b64token` (RFC 6750 2.1, RFC 9110 11.4); the scheme's case does not matter.
 fn parse(field: &HeaderValue) -> Parsed<'_> {
     let Ok(text) = field.to_str() else { return Parsed::Malformed };
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Parsed::OtherScheme;
     }
+    let token = token.trim_start_matches(' ');
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if token.is_empty() || !token.bytes().all(legal) {
         Parsed::Malformed
@@ -97,10 +98,22 @@ mod tests {
 
     #[test]
     fn reads_the_scheme_in_any_case_and_one_token() {
-        for text in ["Bearer a.b-c_d~e+f/g==", "bearer x", "BEARER x"] {
+        for text in ["Bearer a.b-c_d~e+f/g==", "bearer x", "BEARER x", "Bearer  x"] {
             assert!(matches!(parse(&HeaderValue::from_static(text)), Parsed::Token(_)), "{text}");
         }
-        for text in ["Bearer", "Bearer ", "Bearer  x", "Bearer a b", "Bearer a,b", "Bearer \"a\""] {
+        for text in [
+            "Bearer",
+            "Bearer ",
+            "Bearer   ",
+            "Bearer\tx",
+            "Bearer \tx",
+            "Bearer a b",
+            "Bearer a,b",
+        ] {
+            let field = HeaderValue::from_static(text);
+            assert!(!matches!(parse(&field), Parsed::Token(_)), "{text}");
+        }
+        for text in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \"a\""] {
             assert!(matches!(parse(&HeaderValue::from_static(text)), Parsed::Malformed), "{text}");
         }
         for text in ["Basic abc", "DPoP abc", "Bearerx abc", ""] {
