@@ -168,7 +168,8 @@ pub struct Route {
 pub enum Authenticate {
     /// Credentials are not looked at. A bearer token goes through to the upstream as it came.
     None,
-    /// A request without credentials goes through as nobody's; with bad ones it is refused.
+    /// A request without credentials goes through as nobody's; with bad ones it is refused. So does, to look and
+    /// not to change, a browser whose session cannot be looked up now.
     Optional,
     /// A request without good credentials is refused.
     #[default]

@@ -114,6 +114,9 @@ fn for_its_reader(session: &Session, ctx: &Ctx, problem: Response<Bytes>) -> Res
 /// Never in practice: the values are made here.
 pub(crate) fn finish_head(head: &mut ResponseHeader, ctx: &mut Ctx) -> pingora::Result<()> {
     head.insert_header(X_REQUEST_ID, ctx.request_id.to_header())?;
+    if let Some(cache_control) = ctx.cache_control.take() {
+        head.insert_header(header::CACHE_CONTROL, cache_control)?;
+    }
     // What a service says itself stays (RFC 6797 7.1).
     if ctx.scheme == "https" && !head.headers.contains_key(header::STRICT_TRANSPORT_SECURITY) {
         let year = HeaderValue::from_static("max-age=31536000");

@@ -42,6 +42,8 @@ pub(crate) struct Ctx {
     pub(crate) limits: limit::Fields,
     /// The origin to which the answer may be shown.
     pub(crate) cors_origin: Option<HeaderValue>,
+    /// How long the answer may be kept, whatever the service says.
+    pub(crate) cache_control: Option<HeaderValue>,
     /// Cookies to set with the answer.
     pub(crate) set_cookies: Vec<HeaderValue>,
     /// Bytes of the body so far.
@@ -80,6 +82,7 @@ impl Ctx {
             authorized: None,
             limits: limit::Fields::default(),
             cors_origin: None,
+            cache_control: None,
             set_cookies: Vec::new(),
             body_bytes: 0,
             body_complete: false,

@@ -33,6 +33,11 @@ pub(crate) const METRICS: &[Metric] = &[
     )
     .by_any_of(AUTHENTICATIONS),
     Metric::counter(
+        "haetae_gateway_sessions_passed_over_total",
+        "Requests that were served as nobody's because their browser session could not be judged",
+    )
+    .from_zero(),
+    Metric::counter(
         "haetae_gateway_limited_total",
         "Requests that a rate limit refused, by limit",
     )
@@ -237,6 +242,11 @@ pub(crate) fn bearer_accepted() {
             counter!("haetae_gateway_authentications_total", "method" => "bearer", "outcome" => "accepted")
         })
         .increment(1);
+}
+
+/// A request that is served as nobody's because its browser session cannot be judged.
+pub(crate) fn session_passed_over() {
+    counter!("haetae_gateway_sessions_passed_over_total").increment(1);
 }
 
 /// A request that a rate limit refused.

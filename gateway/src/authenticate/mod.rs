@@ -11,7 +11,7 @@ use haetae_keys::{
     claims::AccessClaims,
     verify::{Verified, VerifyError},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use pingora::http::RequestHeader;
 
 use crate::{clean::cookies, ctx::Ctx, metrics, proxy::Gateway, route::Routed};
@@ -141,15 +141,24 @@ pub(crate) async fn authenticate(
             )
             .into());
         }
-        (Some(field), None) => bearer::verify(gateway, field).await?,
+        (Some(field), None) => {
+            unless_blind(gateway, &routed, bearer::verify(gateway, field).await?)?
+        }
         (None, Some(cookie)) => {
-            browser_session::find(gateway, routed.route(), cookie, request, ctx).await?
+            let found = browser_session::find(gateway, routed.route(), cookie, request, ctx).await;
+            match found.and_then(|identity| unless_blind(gateway, &routed, identity)) {
+                Err(denied) if may_go_on_as_nobody(mode, &request.method, &denied) => {
+                    metrics::session_passed_over();
+                    // It is for somebody who is signed in: what nobody sees must not outlast the moment.
+                    ctx.cache_control = Some(HeaderValue::from_static("no-store"));
+                    Identity::Nobody
+                }
+                found => found?,
+            }
         }
         (None, None) => Identity::Nobody,
     };
-    if identity.claims().is_some() {
-        refuse_while_blind(gateway, &routed)?;
-    } else if mode == Authenticate::Required {
+    if mode == Authenticate::Required && identity.claims().is_none() {
         metrics::authenticated("none", "refused");
         return Err(sign_in_first(gateway));
     }
@@ -169,13 +178,24 @@ pub(crate) fn unauthenticated(gateway: &Gateway) -> Problem {
         .header(header::WWW_AUTHENTICATE, gateway.challenges.bare.clone())
 }
 
+/// Whether a browser whose session cannot be judged now is served as nobody: where nobody is served too, and only to
+/// look, because what is changed would be changed in nobody's name. A bearer token is a client's explicit claim to be
+/// somebody: what it gets without one, it would take for what it has access to, so it is told to ask again.
+fn may_go_on_as_nobody(mode: Authenticate, method: &Method, denied: &Denied) -> bool {
+    mode == Authenticate::Optional && method.is_safe() && !denied.is_callers_fault()
+}
+
 /// A token cannot be trusted while it is unknown whether it was revoked, unless the route says so and there
 /// is at least an older copy of the denylist.
-fn refuse_while_blind(gateway: &Gateway, routed: &Routed) -> Result<(), Denied> {
+fn unless_blind(
+    gateway: &Gateway,
+    routed: &Routed,
+    identity: Identity,
+) -> Result<Identity, Denied> {
     let denylist = &gateway.denylist;
     let lenient = routed.route().when_stale == WhenStale::Allow && denylist.has_loaded();
-    if denylist.is_fresh() || lenient {
-        return Ok(());
+    if identity.claims().is_none() || denylist.is_fresh() || lenient {
+        return Ok(identity);
     }
     metrics::authenticated("any", "denylist_stale");
     Err(Problem::unavailable(2)

@@ -310,9 +310,13 @@ async fn without_keys_nobody_is_called_a_liar() {
         }
     })
     .await;
-    let answer = get(&house, "/api/v1/things", &house.tokens.access()).await;
-    assert_eq!(answer.status(), 503);
-    assert!(answer.headers().contains_key("retry-after"));
+    // Also where nobody is served too: a token that cannot be judged is not the same as none.
+    for path in ["/api/v1/things", "/"] {
+        let answer = get(&house, path, &house.tokens.access()).await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert!(answer.headers().contains_key("retry-after"), "{path}");
+    }
+    assert_eq!(house.upstream.requests().len(), 0);
     let (status, parts) = house.readiness().await;
     assert_eq!(status, 503);
     assert!(parts.contains("issuer_keys"), "{parts}");

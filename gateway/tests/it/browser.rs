@@ -533,6 +533,54 @@ async fn without_redis_who_is_known_stays_known() {
     assert!(login.headers().contains_key("retry-after"));
 }
 
+/// Where nobody is served too, a session that cannot be looked up is no reason to turn a person away, and none to
+/// treat them as signed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_stranger_may_browse_as_nobody() {
+    let house = House::with(|config| {
+        config.denylist.max_staleness = "10m".parse().expect("duration");
+    })
+    .await;
+    let mut known = Browser::sign_in(&house).await;
+    assert_eq!(known.call(&house).await.status(), 200);
+    let mut stranger = Browser::default();
+    stranger.cookies.insert("haetae".to_owned(), "a".repeat(43));
+    house.redis.freeze();
+
+    let home = stranger.send(client().get(house.url("/"))).await;
+    assert_eq!(home.status(), 200);
+    assert_eq!(home.headers()["cache-control"], "no-store");
+    assert!(home.headers().get("set-cookie").is_none(), "the cookie is kept: {home:?}");
+    let seen = house.upstream.last();
+    assert_eq!((seen.field("authorization"), seen.field("cookie")), (None, None), "{}", seen.head);
+    assert!(house.metrics().await.contains("haetae_gateway_sessions_passed_over_total 1"));
+
+    // Not to change anything, not where somebody is needed, and not for a client that says who it is.
+    let post = client().post(house.url("/")).header("origin", PUBLIC).body("x=y");
+    for request in [post, client().get(house.url("/pages/mine"))] {
+        let answer = stranger.send(request).await;
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        assert!(answer.headers().get("set-cookie").is_none(), "{answer:?}");
+    }
+    let before = house.upstream.requests().len();
+    let forged = client().get(house.url("/")).bearer_auth("a.b.c").send().await.expect("answered");
+    assert_eq!(forged.status(), 401);
+    assert_eq!(house.upstream.requests().len(), before);
+
+    // The control: who is known is somebody, whose answer is stored as the service says.
+    let home = known.send(client().get(house.url("/"))).await;
+    assert_eq!(home.status(), 200);
+    assert!(home.headers().get("cache-control").is_none(), "{home:?}");
+    assert!(house.upstream.last().field("authorization").is_some());
+    // And with Redis back, a session that is none is over.
+    house.redis.thaw();
+    let home = stranger.send(client().get(house.url("/"))).await;
+    assert_eq!(home.status(), 200);
+    assert!(home.headers().get("set-cookie").is_some(), "{home:?}");
+    assert!(house.metrics().await.contains("haetae_gateway_sessions_passed_over_total 1"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn step_up_asks_for_just_what_is_missing() {
     let house = House::with(|config| {
