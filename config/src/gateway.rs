@@ -36,6 +36,8 @@ pub struct Gateway {
     pub max_body_bytes: Size,
     /// How many connections of clients may be open at once.
     pub max_connections: usize,
+    /// How many of them one client address may have; those of `trusted_proxies` may have all.
+    pub max_connections_per_address: usize,
     /// How long an idle connection of a client stays open.
     pub keepalive_timeout: Duration,
     /// How long requests that are under way may take to finish when the gateway stops.

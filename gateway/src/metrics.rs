@@ -53,8 +53,13 @@ pub(crate) const METRICS: &[Metric] = &[
         "Connections that were not taken, by reason; accept-failed is mostly a lack of file descriptors",
     )
     .by(&[("reason", || {
-        vec!["too-many", "too-many-slow", "tls", "tls-too-slow", "accept-failed"]
+        vec!["too-many", "too-many-from-address", "too-many-slow", "tls", "tls-too-slow", "accept-failed"]
     })]),
+    Metric::counter(
+        "haetae_gateway_idle_connections_closed_total",
+        "Idle connections that were closed before their time to make room for new ones",
+    )
+    .from_zero(),
     Metric::gauge(
         "haetae_gateway_upstream_up",
         "1 while an instance of an upstream answers its health check, 0 also when its name no longer leads there",
@@ -266,6 +271,11 @@ pub(crate) fn front_door_refusal(refusal: Refusal) {
 /// A connection that was not taken.
 pub(crate) fn connection_refused(reason: &'static str) {
     counter!("haetae_gateway_connections_refused_total", "reason" => reason).increment(1);
+}
+
+/// An idle connection that was closed before its time to make room.
+pub(crate) fn idle_connection_closed() {
+    counter!("haetae_gateway_idle_connections_closed_total").increment(1);
 }
 
 /// How many client connections are open.

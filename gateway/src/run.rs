@@ -167,10 +167,10 @@ pub fn run_with_clock(
         Arc::clone(&proxy),
         front_settings(config),
         built.tls,
-        Arc::clone(&drain),
+        (Arc::clone(&drain), stopped),
         connections,
         stray_metrics,
-        stopped,
+        Arc::clone(clock),
     ));
 
     let readiness = readiness(built.checks, shutdown.clone());
@@ -257,6 +257,8 @@ fn front_settings(config: &Config) -> FrontSettings {
         header_timeout: *gateway.header_timeout,
         keepalive_timeout: *gateway.keepalive_timeout,
         max_connections: gateway.max_connections,
+        max_connections_per_address: gateway.max_connections_per_address,
+        trusted_proxies: gateway.trusted_proxies.clone(),
         access_log: gateway.access_log,
     }
 }

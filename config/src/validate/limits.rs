@@ -10,6 +10,8 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     // Pingora's parser takes no more than 256.
     findings.in_range("gateway.max_headers", as_u64(gateway.max_headers), 1..=250);
     findings.in_range("gateway.max_connections", as_u64(gateway.max_connections), 1..=u64::MAX);
+    let by_address = as_u64(gateway.max_connections_per_address);
+    findings.in_range("gateway.max_connections_per_address", by_address, 1..=u64::MAX);
     findings.in_range("gateway.max_uri_bytes", gateway.max_uri_bytes.bytes(), 256..=1 << 16);
     findings.in_range("gateway.token_cache", as_u64(gateway.token_cache), 1..=u64::MAX);
     if gateway.browser.client_id.is_empty() {

@@ -2,7 +2,7 @@
 //! handed to Pingora, closed when idle for too long, when a rule is broken or when the gateway stops.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +11,8 @@ use std::{
 };
 
 use bytes::BytesMut;
-use haetae_base::problem::Problem;
+use haetae_base::{clock::Clock, problem::Problem};
+use haetae_config::Cidr;
 use pingora::{
     apps::{HttpServerApp, ServerApp},
     prelude::timeout,
@@ -28,7 +29,9 @@ use tokio::{
 use super::{
     Connection, Connections, Drain,
     connection::Transport,
-    slow::{SlowHead, SlowHeads},
+    idle::Idle,
+    seldom::Seldom,
+    share::{Share, Shares},
 };
 use crate::{
     access_log,
@@ -39,7 +42,7 @@ use crate::{
 };
 
 /// How the listener treats its clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FrontSettings {
     /// How large a head may be.
     pub(crate) limits: HeadLimits,
@@ -49,6 +52,10 @@ pub(crate) struct FrontSettings {
     pub(crate) keepalive_timeout: Duration,
     /// How many connections may be open at once.
     pub(crate) max_connections: usize,
+    /// How many of them one address may have.
+    pub(crate) max_connections_per_address: usize,
+    /// The addresses that may have all of them.
+    pub(crate) trusted_proxies: Vec<Cidr>,
     /// Whether refused requests are logged.
     pub(crate) access_log: bool,
 }
@@ -65,9 +72,25 @@ pub(crate) struct Front {
     pub(crate) stray_metrics: Arc<RouteMetrics>,
     /// The same stop, in the form that Pingora knows.
     pub(crate) shutdown: ShutdownWatch,
-    slow: Arc<SlowHeads>,
+    clock: Arc<dyn Clock>,
+    /// The heads and handshakes that are half sent. Each holds a connection and a buffer until its deadline; an
+    /// honest client sends a head at once and is never counted.
+    slow: Arc<Shares>,
+    /// The open connections.
+    shares: Arc<Shares>,
     open: Arc<AtomicUsize>,
+    idle: Idle,
+    said_full: Seldom,
+    said_full_for_address: Seldom,
+    said_cannot_accept: Seldom,
 }
+
+/// So many heads one address may have half sent.
+const MOST_SLOW: usize = 256;
+/// So many connections may be on their way out while others have taken their places.
+const MOST_LEAVING: usize = 64;
+/// How many idle connections give up their descriptors when there are none.
+const RECLAIM: usize = 32;
 
 /// How long connections are still accepted after the stop was asked for.
 const LAST_CALL: Duration = Duration::from_millis(150);
@@ -81,21 +104,27 @@ impl Front {
         proxy: Arc<HttpProxy<Gateway>>,
         settings: FrontSettings,
         tls: Option<TlsAcceptor>,
-        drain: Arc<Drain>,
+        (drain, shutdown): (Arc<Drain>, ShutdownWatch),
         connections: Arc<Connections>,
         stray_metrics: Arc<RouteMetrics>,
-        shutdown: ShutdownWatch,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             proxy,
+            shares: Shares::new(settings.max_connections_per_address),
             settings,
             tls,
             drain,
             connections,
             stray_metrics,
             shutdown,
-            slow: Arc::default(),
+            clock,
+            slow: Shares::new(MOST_SLOW),
             open: Arc::default(),
+            idle: Idle::new(),
+            said_full: Seldom::default(),
+            said_full_for_address: Seldom::default(),
+            said_cannot_accept: Seldom::default(),
         }
     }
 
@@ -126,23 +155,63 @@ impl Front {
     async fn take_in(self: &Arc<Self>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             Ok((stream, peer)) => {
-                let held = Held::enter(&self.open);
-                if self.open() > self.settings.max_connections {
-                    metrics::connection_refused("too-many");
-                    return;
-                }
+                let Some(held) = self.admit(peer.ip()) else { return };
                 // Only a socket that is gone already cannot be told.
                 let _gone = stream.set_nodelay(true);
                 let front = Arc::clone(self);
                 tokio::spawn(async move { front.serve(stream, peer, held).await });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
                 metrics::connection_refused("accept-failed");
-                // Out of file descriptors, mostly: accepting again at once would spin.
+                if let Some(times) = self.said_cannot_accept.count(self.clock.now()) {
+                    tracing::warn!(%error, times, "cannot accept connections");
+                }
+                // Out of file descriptors, mostly. Idle connections have some.
+                for _ in 0..RECLAIM {
+                    self.reclaim();
+                }
+                // Accepting again at once would spin.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+
+    /// A place for a connection from `address`. `None` when it has all that one address may have, or when all
+    /// places are taken by connections that are at work: then it is closed, before a word is said to it.
+    fn admit(&self, address: IpAddr) -> Option<Held> {
+        let settings = &self.settings;
+        // A load balancer has few addresses and many clients.
+        let trusted = settings.trusted_proxies.iter().any(|range| range.contains(address));
+        let share = if trusted { None } else { self.shares.enter(address) };
+        if share.is_none() && !trusted {
+            metrics::connection_refused("too-many-from-address");
+            if let Some(times) = self.said_full_for_address.count(self.clock.now()) {
+                tracing::warn!(%address, times, "connections refused: their address has gateway.max_connections_per_address open");
+            }
+            return None;
+        }
+        let held = Held::enter(&self.open, share);
+        let excess = self.open().saturating_sub(settings.max_connections);
+        if excess > 0 && (excess > MOST_LEAVING || !self.reclaim()) {
+            metrics::connection_refused("too-many");
+            if let Some(times) = self.said_full.count(self.clock.now()) {
+                tracing::warn!(
+                    times,
+                    "connections refused: gateway.max_connections are open and none is idle"
+                );
+            }
+            return None;
+        }
+        Some(held)
+    }
+
+    /// Closes an idle connection. `false` when there is none.
+    fn reclaim(&self) -> bool {
+        let reclaimed = self.idle.reclaim();
+        if reclaimed {
+            metrics::idle_connection_closed();
+        }
+        reclaimed
     }
 
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, held: Held) {
@@ -242,6 +311,8 @@ impl Front {
                 biased;
                 read = timeout(patience, connection.fill()) => matches!(read, Ok(Ok(1..))),
                 () = self.stops(first) => false,
+                // Who has asked nothing yet is about to.
+                () = self.idle.reclaimed(), if !first => false,
             };
             if !arrived {
                 return Ok(None);
@@ -252,7 +323,7 @@ impl Front {
             return Ok(Some(head));
         }
         // Not all of it came at once: from here it is counted and timed.
-        let _counted: SlowHead =
+        let _counted: Share =
             self.slow.enter(connection.peer().ip()).ok_or(Refusal::TooManySlow)?;
         let rest = async {
             while matches!(connection.fill().await, Ok(1..)) {
@@ -334,17 +405,20 @@ fn wire(problem: Problem, id: &RequestId) -> Vec<u8> {
 }
 
 /// One open connection; counted until dropped.
-struct Held(Arc<AtomicUsize>);
+struct Held {
+    open: Arc<AtomicUsize>,
+    _share: Option<Share>,
+}
 
 impl Held {
-    fn enter(open: &Arc<AtomicUsize>) -> Self {
+    fn enter(open: &Arc<AtomicUsize>, share: Option<Share>) -> Self {
         open.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(open))
+        Self { open: Arc::clone(open), _share: share }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.open.fetch_sub(1, Ordering::AcqRel);
     }
 }

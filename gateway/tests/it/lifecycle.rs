@@ -1,10 +1,13 @@
 //! Starting and stopping.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::harness::{Behaviour, House, client};
@@ -148,4 +151,113 @@ async fn there_is_room_for_so_many_connections() {
             .await
             .contains("haetae_gateway_connections_refused_total{reason=\"too-many\"} 1")
     );
+}
+
+/// What one address holds is taken from all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_take_all_connections() {
+    let house = House::with(|config| {
+        config.gateway.max_connections = 20;
+        config.gateway.max_connections_per_address = 5;
+    })
+    .await;
+    let mut space = [0; 4096];
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(idle(&house, "127.0.0.2").await);
+    }
+    // They are idle, and still nobody's but its own.
+    for _ in 0..3 {
+        assert!(is_refused(connect(&house, "127.0.0.2").await).await);
+    }
+    assert_eq!(
+        idle(&house, "127.0.0.3").await.try_read(&mut space).map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::WouldBlock),
+        "open"
+    );
+    house.prove_clean().await;
+    let refused = "haetae_gateway_connections_refused_total{reason=\"too-many-from-address\"} ";
+    assert!(house.metrics().await.contains(refused));
+    // It gets back what it gives back.
+    held.pop();
+    let mut again = idle(&house, "127.0.0.2").await;
+    for stream in held.iter_mut().chain([&mut again]) {
+        stream.write_all(b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+        assert_ne!(stream.read(&mut space).await.expect("answered"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_may_have_all_connections() {
+    let house = House::with(|config| {
+        config.gateway.max_connections = 20;
+        config.gateway.max_connections_per_address = 5;
+        config.gateway.trusted_proxies = vec!["127.0.0.2".parse().expect("an address")];
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..15 {
+        held.push(idle(&house, "127.0.0.2").await);
+    }
+    // The control: who is no trusted proxy has its share.
+    for _ in 0..5 {
+        held.push(idle(&house, "127.0.0.3").await);
+    }
+    assert!(is_refused(connect(&house, "127.0.0.3").await).await);
+}
+
+/// An idle connection is worth less than a new one, and one that is at work more.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_make_room_for_new_ones() {
+    let house = House::with(|config| config.gateway.max_connections = 10).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(idle(&house, "127.0.0.1").await);
+    }
+    let mut space = [0; 4096];
+    let mut fresh = Vec::new();
+    for _ in 0..10 {
+        fresh.push(half_asked(&house).await);
+    }
+    let mut closed = 0;
+    for stream in &mut held {
+        let read = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut space)).await;
+        closed += usize::from(matches!(read, Ok(Ok(0))));
+    }
+    assert_eq!(closed, 10, "in order, each for one that came");
+    for stream in &mut fresh {
+        stream.write_all(b"\r\n").await.expect("sent");
+        let count = stream.read(&mut space).await.expect("answered");
+        assert!(space[..count].starts_with(b"HTTP/1.1 200 "), "{}", space[..count].escape_ascii());
+    }
+    assert!(house.metrics().await.contains("haetae_gateway_idle_connections_closed_total "));
+}
+
+async fn connect(house: &House, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from.parse::<Ipv4Addr>().expect("an address"), 0).into()).expect("binds");
+    socket.connect(house.gateway).await.expect("the kernel accepts")
+}
+
+/// A connection that has had an answer and waits.
+async fn idle(house: &House, from: &str) -> TcpStream {
+    let mut stream = connect(house, from).await;
+    stream.write_all(b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    let mut space = [0; 4096];
+    let count = stream.read(&mut space).await.expect("answered");
+    assert!(space[..count].starts_with(b"HTTP/1.1 200 "), "{}", space[..count].escape_ascii());
+    stream
+}
+
+/// A connection that has half sent its first request.
+async fn half_asked(house: &House) -> TcpStream {
+    let mut stream = connect(house, "127.0.0.1").await;
+    stream.write_all(b"GET /open/x HTTP/1.1\r\nHost: a\r\n").await.expect("sent");
+    stream
+}
+
+async fn is_refused(mut stream: TcpStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut [0; 16])).await;
+    // A reset when it had sent something.
+    read.is_ok_and(|read| read.unwrap_or(0) == 0)
 }
