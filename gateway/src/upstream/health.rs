@@ -14,8 +14,10 @@ use crate::metrics;
 const ROUND: Duration = Duration::from_millis(500);
 /// Every so many rounds the others are asked too.
 const ROUNDS: u32 = 2;
-/// Every so many rounds names are looked up again.
+/// Every so many rounds names are looked up again, for instances that were added.
 const RESOLVE: u32 = 60;
+/// And while one does not answer: a container or pod that was started again has another address.
+const RESOLVE_LOST: u32 = 2;
 /// How long an instance may take to say that it lives.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,8 @@ pub(crate) async fn watch(
             () = shutdown.requested() => return,
         }
         round = round.wrapping_add(1);
-        if round.is_multiple_of(RESOLVE) && pool.has_names() {
+        let every = if pool.misses_one() { RESOLVE_LOST } else { RESOLVE };
+        if round.is_multiple_of(every) && pool.has_names() {
             let before = pool.endpoints();
             let looking = Arc::clone(&pool);
             // A lookup that panics is a lookup that failed: the instances stay.

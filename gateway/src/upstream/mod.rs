@@ -6,6 +6,8 @@ pub(crate) const AUTHSERVER: &str = "auth";
 mod breaker;
 mod health;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     health::watch,

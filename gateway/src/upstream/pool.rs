@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::{SocketAddr, ToSocketAddrs},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +25,9 @@ pub(crate) struct Pool {
     name: Arc<str>,
     /// `host:port`, as configured.
     addresses: Vec<String>,
+    /// Which of them could not be looked up the last time.
+    unknown: Vec<AtomicBool>,
+    look_up: LookUp,
     health_path: String,
     cookies: Vec<String>,
     connect_timeout: Duration,
@@ -42,6 +46,9 @@ pub(crate) struct Endpoint {
     breaker: Breaker,
 }
 
+/// What tells the instances of `host:port`.
+pub(super) type LookUp = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
 /// How long an idle connection to an instance is kept. Shorter than what servers commonly allow, so that
 /// they don't close one that is just being used.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,14 +60,20 @@ impl Pool {
             .gateway
             .upstreams
             .iter()
-            .map(|setting| (setting.name.clone(), Arc::new(Self::new(config, setting))))
+            .map(|setting| {
+                let look_up: LookUp = |name| Ok(name.to_socket_addrs()?.collect());
+                (setting.name.clone(), Arc::new(Self::new(config, setting, look_up)))
+            })
             .collect()
     }
 
-    fn new(config: &Config, setting: &gateway::Upstream) -> Self {
+    pub(super) fn new(config: &Config, setting: &gateway::Upstream, look_up: LookUp) -> Self {
+        let addresses = config.upstream_addresses(setting);
         let pool = Self {
             name: setting.name.as_str().into(),
-            addresses: config.upstream_addresses(setting),
+            unknown: addresses.iter().map(|_| AtomicBool::new(false)).collect(),
+            addresses,
+            look_up,
             health_path: setting.health_path.clone(),
             // The gateway's own cookies never go upstream, whatever is configured.
             cookies: setting
@@ -82,12 +95,17 @@ impl Pool {
     pub(crate) fn resolve(&self) {
         let before = self.endpoints.load();
         let mut found = Vec::new();
-        for name in &self.addresses {
-            match name.to_socket_addrs() {
-                Ok(addresses) => found.extend(addresses),
-                Err(error) => {
+        for (name, unknown) in self.addresses.iter().zip(&self.unknown) {
+            match (self.look_up)(name) {
+                Ok(addresses) => {
+                    unknown.store(false, Ordering::Relaxed);
+                    found.extend(addresses);
+                }
+                // Once, not at each try.
+                Err(error) if !unknown.swap(true, Ordering::Relaxed) => {
                     tracing::warn!(upstream = %self.name, address = name, %error, "cannot resolve");
                 }
+                Err(_) => {}
             }
         }
         found.sort_unstable();
@@ -109,6 +127,12 @@ impl Pool {
     /// Whether an address is a name, which may come to mean other instances.
     pub(crate) fn has_names(&self) -> bool {
         self.addresses.iter().any(|address| address.parse::<SocketAddr>().is_err())
+    }
+
+    /// Whether an instance did not answer when it was last asked, or none is known.
+    pub(crate) fn misses_one(&self) -> bool {
+        let endpoints = self.endpoints.load();
+        endpoints.is_empty() || endpoints.iter().any(|endpoint| endpoint.is_suspect())
     }
 
     fn endpoint(&self, address: SocketAddr) -> Arc<Endpoint> {
