@@ -35,6 +35,10 @@ mod browser_walk;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod compose_roles;
+#[cfg(test)]
+mod deploy_compose;
+#[cfg(test)]
 mod flights;
 #[cfg(test)]
 mod flood;

@@ -19,6 +19,7 @@ pub mod agent;
 pub mod api;
 pub mod binary;
 pub mod browser;
+pub mod compose;
 pub mod html;
 pub mod oidc;
 pub mod postgres;

@@ -163,7 +163,7 @@ fn start() -> Cluster {
 }
 
 /// Where `initdb`, `postgres` and `psql` are; Debian keeps them out of `PATH`.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
