@@ -11,6 +11,7 @@ use haetae_tests::{
     compose::{ComposeFile, Installation, borrowed, keys, source},
     stack::Role,
 };
+use serde_json::Value;
 
 /// The services that run Haetae, and the secrets that each may have.
 const OURS: [(&str, &[&str]); 5] = [
@@ -235,9 +236,23 @@ async fn ports_names_and_times_agree() {
         let listen = toml_of_defaults(&section(name), "listen");
         listen.strip_prefix("0.0.0.0:").unwrap_or_else(|| panic!("{name}: {listen}")).to_owned()
     };
+    let scraped: Value =
+        serde_yaml::from_str(&text("deploy/compose/prometheus.yaml")).expect("YAML");
+    let example: Value =
+        serde_yaml::from_str(&text("deploy/prometheus/prometheus.yaml")).expect("YAML");
+    let jobs = |file: &Value| -> Vec<Value> {
+        let jobs = file["scrape_configs"].as_array().unwrap();
+        jobs.iter().map(|job| job["job_name"].clone()).collect()
+    };
+    assert_eq!(jobs(&scraped), jobs(&example), "the rules know the roles by these");
     for role in Role::ALL.map(Role::name) {
         let admin = port(&format!("{role}.admin"));
         assert_eq!(file.service(role).health_check().last(), Some(&admin.as_str()), "{role}");
+        let jobs = scraped["scrape_configs"].as_array().unwrap();
+        let job = jobs.iter().find(|job| job["job_name"] == format!("haetae-{role}")).expect(role);
+        let found = &job["dns_sd_configs"][0];
+        assert_eq!(found["names"][0], role);
+        assert_eq!(found["port"].to_string(), admin, "{role}");
     }
     for role in ["auth", "reservation"] {
         let at = format!("\"{role}:{}\"", port(role));
