@@ -11,7 +11,7 @@ use crate::{
     authorize::Authorized,
     clean::Clean,
     forwarded::Origin,
-    front::Arriving,
+    front::{Arriving, Stream},
     limit,
     metrics::{Blame, Stopwatch},
     request_id::RequestId,
@@ -52,6 +52,8 @@ pub(crate) struct Ctx {
     pub(crate) body_complete: bool,
     /// Over HTTP/2, of a body that is still being sent although the answer has begun.
     pub(crate) arriving: Option<Arc<Arriving>>,
+    /// Over HTTP/2, what tells its connection that it is under way.
+    pub(crate) stream: Option<Stream>,
     /// The instances that were tried.
     pub(crate) tried: Vec<SocketAddr>,
     /// The instance that is being asked.
@@ -87,6 +89,7 @@ impl Ctx {
             body_bytes: 0,
             body_complete: false,
             arriving: None,
+            stream: None,
             tried: Vec::new(),
             endpoint: None,
             is_event_stream: false,

@@ -1,5 +1,5 @@
-//! Connections between two requests: what is closed to make room when there is none. Their clients lose nothing, and
-//! must expect it at any time (RFC 9112 9.5).
+//! Connections that are asked nothing: what is closed to make room when there is none. Their clients lose nothing, and
+//! must expect it at any time (RFC 9112 9.5, RFC 9113 9.1).
 
 use std::{
     cell::Cell,
@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The connections that are idle now. Every request registers here when its answer is out, so they are spread over
-/// several lists by thread, or they would all meet at one lock.
+/// The connections that are idle now. Each registers here after every answer, so they are spread over several lists by
+/// thread, or they would all meet at one lock.
 #[derive(Debug)]
 pub(super) struct Idle {
     shards: [Shard; SHARDS],

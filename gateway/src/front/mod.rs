@@ -20,5 +20,5 @@ pub(crate) use self::{
     drain::Drain,
     serve::{Front, FrontSettings},
     tls::{TlsError, load as load_tls},
-    unended::{Arriving, Connections},
+    unended::{Arriving, Connections, Stream},
 };

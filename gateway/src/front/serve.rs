@@ -24,6 +24,7 @@ use pingora::{
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 use super::{
@@ -32,6 +33,7 @@ use super::{
     idle::Idle,
     seldom::Seldom,
     share::{Share, Shares},
+    unended::Entered,
 };
 use crate::{
     access_log,
@@ -88,7 +90,7 @@ pub(crate) struct Front {
 /// So many heads one address may have half sent.
 const MOST_SLOW: usize = 256;
 /// So many connections may be on their way out while others have taken their places.
-const MOST_LEAVING: usize = 64;
+const MOST_LEAVING: usize = 256;
 /// How many idle connections give up their descriptors when there are none.
 const RECLAIM: usize = 32;
 
@@ -251,9 +253,41 @@ impl Front {
         if matches!(timeout(self.settings.header_timeout, preface).await, Ok(true)) {
             connection.pass_through();
             let entered = self.connections.enter(connection.digest());
+            let (leave, leaving) = watch::channel(false);
             tokio::select! {
-                _ = self.proxy.process_new(connection, &self.shutdown) => {}
+                _ = self.proxy.process_new(connection, &leaving) => {}
                 () = entered.cut() => {}
+                () = self.part(&entered, &leave) => {}
+            }
+        }
+    }
+
+    /// Says that no further requests are taken (RFC 9113 6.8) when the gateway stops, or when others need the place
+    /// of an idle connection. Ends when the client does not leave although nothing is under way.
+    async fn part(&self, entered: &Entered, leave: &watch::Sender<bool>) {
+        tokio::select! {
+            () = self.drain.begun() => {
+                leave.send_replace(true);
+                // `gateway.drain` says how long it may take.
+                std::future::pending::<()>().await;
+            }
+            () = self.reclaimed(entered) => {
+                leave.send_replace(true);
+                // What it has just asked is on its way.
+                tokio::time::sleep(LAST_QUESTION).await;
+                entered.idle().await;
+            }
+        }
+    }
+
+    /// Ends when the connection is idle and is to make room.
+    async fn reclaimed(&self, entered: &Entered) {
+        loop {
+            entered.idle().await;
+            tokio::select! {
+                biased;
+                () = entered.busy() => {}
+                () = self.idle.reclaimed() => return,
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Requests over HTTP/2 that were answered and never end. Pingora goes on reading such a body without a deadline, and
+//! What is known of the HTTP/2 connections from outside Pingora: how many of their requests are under way, and those
+//! that were answered and never end. Pingora goes on reading such a body without a deadline, and
 //! keeps the connection to the service for it: one client could take all descriptors that there are, a hundred with
 //! each connection, by saying nothing. Nobody can get at one of its streams from outside, so whoever lets one stand
 //! still for too long loses the connection. Over HTTP/1 there is a deadline for each piece of a body.
@@ -13,14 +14,25 @@ use std::{
 };
 
 use pingora::protocols::SocketDigest;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{clean::Refusal, metrics};
 
 /// The HTTP/2 connections that are open, by the address of their socket's digest: what a request knows of its
 /// connection.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Mutex<HashMap<usize, Arc<Notify>>>);
+pub(crate) struct Connections(Mutex<HashMap<usize, Arc<Open>>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    cut: Notify,
+    /// How many requests are under way.
+    streams: watch::Sender<usize>,
+}
+
+/// A request that is under way until dropped.
+#[derive(Debug)]
+pub(crate) struct Stream(Arc<Open>);
 
 /// One of them; known until dropped.
 #[derive(Debug)]
@@ -28,7 +40,7 @@ pub(super) struct Entered {
     connections: Arc<Connections>,
     /// Kept, so that no other connection gets its address.
     digest: Arc<SocketDigest>,
-    cut: Arc<Notify>,
+    open: Arc<Open>,
 }
 
 /// How much of a body has arrived, as long as it is being read.
@@ -37,9 +49,16 @@ pub(crate) struct Arriving(AtomicU64);
 
 impl Connections {
     pub(super) fn enter(self: &Arc<Self>, digest: Arc<SocketDigest>) -> Entered {
-        let cut = Arc::new(Notify::new());
-        self.lock().insert(key(&digest), Arc::clone(&cut));
-        Entered { connections: Arc::clone(self), digest, cut }
+        let open = Arc::<Open>::default();
+        self.lock().insert(key(&digest), Arc::clone(&open));
+        Entered { connections: Arc::clone(self), digest, open }
+    }
+
+    /// Counts a request of the connection of `digest`.
+    pub(crate) fn begin(&self, digest: &Arc<SocketDigest>) -> Option<Stream> {
+        let open = Arc::clone(self.lock().get(&key(digest))?);
+        open.streams.send_modify(|streams| *streams += 1);
+        Some(Stream(open))
     }
 
     /// Cuts the connection of `digest` off when a body that it brings stands still for `patience`. Gives what has to
@@ -63,13 +82,13 @@ impl Connections {
     }
 
     fn cut(&self, connection: usize) {
-        if let Some(cut) = self.lock().get(&connection) {
+        if let Some(open) = self.lock().get(&connection) {
             metrics::front_door_refusal(Refusal::BodyTooSlow);
-            cut.notify_one();
+            open.cut.notify_one();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Arc<Notify>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Arc<Open>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +96,29 @@ impl Connections {
 impl Entered {
     /// Ends when the connection is to be cut off.
     pub(super) async fn cut(&self) {
-        self.cut.notified().await;
+        self.open.cut.notified().await;
+    }
+
+    /// Ends when no request is under way.
+    pub(super) async fn idle(&self) {
+        self.until(|streams| streams == 0).await;
+    }
+
+    /// Ends when one is.
+    pub(super) async fn busy(&self) {
+        self.until(|streams| streams > 0).await;
+    }
+
+    async fn until(&self, holds: impl Fn(usize) -> bool) {
+        let mut streams = self.open.streams.subscribe();
+        // It cannot fail: the sender is ours.
+        let _held = streams.wait_for(|&streams| holds(streams)).await;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.send_modify(|streams| *streams -= 1);
     }
 }
 

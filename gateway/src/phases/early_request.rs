@@ -24,6 +24,10 @@ pub(crate) fn run(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Re
         .client_addr()
         .and_then(|address| address.as_inet())
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip);
+    if session.is_http2() {
+        let digest = session.digest().and_then(|digest| digest.socket_digest.as_ref());
+        ctx.stream = digest.and_then(|digest| gateway.connections.begin(digest));
+    }
     if ctx.clean.is_none() {
         let request = session.req_header();
         let checked = Clean::from_http2(

@@ -331,3 +331,71 @@ async fn an_answered_request_that_never_ends_costs_its_connection() {
     let let_go = tokio::time::timeout(Duration::from_secs(10), left_alone).await;
     assert!(let_go.is_ok(), "{} connections were let go", house.upstream.left_alone());
 }
+
+/// Where all places are taken, whoever asks nothing is told to go, and does go.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_makes_room_and_one_at_work_does_not() {
+    let house = House::with(|config| {
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        config.gateway.tls = Some(certificate(&config.data_dir));
+        config.gateway.max_connections = 3;
+    })
+    .await;
+    house.upstream.behave(Behaviour::Stream);
+    let open = async || {
+        let stream = tls(house.gateway, &["h2"]).await;
+        let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
+        (sender.ready().await.expect("ready"), tokio::spawn(connection))
+    };
+    let (mut busy, at_work) = open().await;
+    let (answer, _) = busy.send_request(request(Method::GET, "/open/x"), true).expect("sent");
+    let mut events = answer.await.expect("answered").into_body();
+    house.upstream.behave(Behaviour::Answer);
+    let (mut idle, leaving) = open().await;
+    let (mut other, or_leaving) = open().await;
+    for sender in [&mut idle, &mut other] {
+        let answer = send(sender, request(Method::GET, "/open/y"), &[]).await.expect("answered");
+        assert_eq!(answer.status(), 200);
+    }
+
+    let (mut fresh, _connection) = open().await;
+    let answer = send(&mut fresh, request(Method::GET, "/open/z"), &[]).await.expect("answered");
+    assert_eq!(answer.status(), 200);
+    let left = futures::future::select(leaving, or_leaving);
+    let left = tokio::time::timeout(Duration::from_secs(5), left).await;
+    let (ended, stays) = left.expect("one was told to go").factor_first();
+    assert!(ended.expect("joined").is_ok(), "in order");
+    assert!(!stays.into_inner().is_finished(), "and only one");
+    // The control: a stream goes on.
+    for _ in 0..20 {
+        assert!(events.data().await.expect("it goes on").is_ok());
+    }
+    assert!(!at_work.is_finished());
+}
+
+/// Whoever does not hear that it is to go is cut off: it would hold its place for as long as it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_that_does_not_go_is_cut_off() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let house = House::with(|config| {
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        config.gateway.tls = Some(certificate(&config.data_dir));
+        config.gateway.max_connections = 1;
+        config.gateway.keepalive_timeout = "10m".parse().expect("duration");
+    })
+    .await;
+    let mut deaf = tls(house.gateway, &["h2"]).await;
+    let hello =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x08\x06\0\0\0\0\0are here";
+    deaf.write_all(hello).await.expect("sent");
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"are here") {
+        assert_ne!(deaf.read_buf(&mut heard).await.expect("it answers the ping"), 0);
+    }
+    let mut fresh = connect(&house).await;
+    let answer = send(&mut fresh, request(Method::GET, "/open/z"), &[]).await.expect("answered");
+    assert_eq!(answer.status(), 200);
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(5), deaf.read_to_end(&mut rest)).await;
+    let _cut_off = end.expect("it holds its place");
+}
