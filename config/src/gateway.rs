@@ -108,9 +108,10 @@ pub struct Upstream {
     /// The path that is asked to see whether an instance lives; it must answer 200 to 299.
     #[serde(default = "default_health_path")]
     pub health_path: String,
-    /// The cookies that go through to it, by name. All others stop at the gateway.
-    #[serde(default)]
-    pub cookies: Vec<String>,
+    /// The cookies that go through to it, by name. All others stop at the gateway. Left out, for `auth` and
+    /// `reservation`: those that their pages set; for others none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<Vec<String>>,
 }
 
 fn default_health_path() -> String {

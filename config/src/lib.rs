@@ -208,6 +208,27 @@ impl Config {
             _ => Vec::new(),
         }
     }
+
+    /// The cookies that go through to an upstream: its own list, or those of the pages of the role of its name, over
+    /// https and over http on localhost.
+    pub fn upstream_cookies(&self, upstream: &gateway::Upstream) -> Vec<String> {
+        if let Some(cookies) = &upstream.cookies {
+            return cookies.clone();
+        }
+        let names: &[&str] = match upstream.name.as_str() {
+            // Who is signed in, and which sign-in is under way.
+            "auth" => &[
+                "__Host-Http-haetae-sso",
+                "haetae-sso",
+                "__Host-Http-haetae-flow",
+                "haetae-flow",
+                "haetae-lang",
+            ],
+            "reservation" => &["haetae-lang"],
+            _ => &[],
+        };
+        names.iter().map(ToString::to_string).collect()
+    }
 }
 
 fn bare(url: &Url) -> String {

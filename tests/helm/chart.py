@@ -218,7 +218,7 @@ def check_secrets(objects):
 
 
 def check_upstreams(objects):
-    """The gateway's upstreams are Services that there are, and their cookies those of the defaults."""
+    """The gateway's upstreams are Services that there are, and otherwise as in the defaults."""
     text = named(objects, "ConfigMap", "demo-haetae")["data"]["haetae.toml"]
     defaults = tomllib.loads((ROOT / "config/haetae.toml").read_text())["gateway"]["upstreams"]
     upstreams = tomllib.loads(text)["gateway"]["upstreams"]
@@ -233,7 +233,7 @@ def check_upstreams(objects):
             headless.append(spec.get("clusterIP") == "None")
         assert headless == [True, False], ours["addresses"]
         assert {**default, "addresses": ours["addresses"]} == ours, "not the defaults of config/haetae.toml"
-    print("upstreams: pods and Services of both, with the cookies of the defaults")
+    print("upstreams: pods and Services of both")
 
 
 def check_policies(objects):

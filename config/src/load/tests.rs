@@ -163,15 +163,28 @@ fn the_default_routes_are_those_of_the_design() {
     ] {
         assert!(find(method, path).is_none(), "{method} {path}");
     }
+    let public = config.gateway.limits.iter().find(|it| it.name == "public").expect("public");
+    assert_eq!(public.key, LimitKey::Address);
+}
+
+#[test]
+fn the_pages_of_a_role_get_their_cookies() {
+    let config = Config::load(&Sources::default()).expect("good").config;
     // A sign-in cannot be finished without its cookies, over https and over http on localhost.
     let auth = config.gateway.upstreams.iter().find(|it| it.name == "auth").expect("auth");
     for name in ["haetae-sso", "haetae-flow"] {
         for cookie in [name.to_owned(), format!("__Host-Http-{name}")] {
-            assert!(auth.cookies.contains(&cookie), "{cookie}");
+            assert!(config.upstream_cookies(auth).contains(&cookie), "{cookie}");
         }
     }
-    let public = config.gateway.limits.iter().find(|it| it.name == "public").expect("public");
-    assert_eq!(public.key, LimitKey::Address);
+    // Who lists the instances of the authserver need not know its cookies; who lists cookies means these alone.
+    let elsewhere =
+        crate::gateway::Upstream { addresses: vec!["auth:8081".to_owned()], ..auth.clone() };
+    assert_eq!(config.upstream_cookies(&elsewhere), config.upstream_cookies(auth));
+    let none = crate::gateway::Upstream { cookies: Some(Vec::new()), ..auth.clone() };
+    assert!(config.upstream_cookies(&none).is_empty());
+    let shop = crate::gateway::Upstream { name: "shop".to_owned(), ..auth.clone() };
+    assert!(config.upstream_cookies(&shop).is_empty());
 }
 
 type Found<'route> = (String, Vec<(Vec<String>, &'route crate::gateway::Route)>);

@@ -76,11 +76,10 @@ impl Pool {
             look_up,
             health_path: setting.health_path.clone(),
             // The gateway's own cookies never go upstream, whatever is configured.
-            cookies: setting
-                .cookies
-                .iter()
+            cookies: config
+                .upstream_cookies(setting)
+                .into_iter()
                 .filter(|name| !Cookies::is_own(name))
-                .cloned()
                 .collect(),
             connect_timeout: *config.gateway.upstream_connect_timeout,
             endpoints: ArcSwap::default(),

@@ -63,7 +63,7 @@ async fn an_instance_that_is_started_again_elsewhere_is_found_soon() {
         name: "auth".to_owned(),
         addresses: vec!["auth.test:8081".to_owned()],
         health_path: "/healthz".to_owned(),
-        cookies: Vec::new(),
+        cookies: None,
     };
     // It is not there yet when the gateway starts.
     name(None);

@@ -85,7 +85,7 @@ async fn traces_go_through_and_internals_stay_inside() {
 async fn cookies_go_to_those_who_may_have_them() {
     let house = House::with(|config| {
         for upstream in &mut config.gateway.upstreams {
-            upstream.cookies = vec!["haetae-lang".to_owned(), "haetae".to_owned()];
+            upstream.cookies = Some(vec!["haetae-lang".to_owned(), "haetae".to_owned()]);
         }
     })
     .await;

@@ -102,7 +102,7 @@ async fn cookies_in_fields_of_their_own_arrive_as_one() {
         std::fs::create_dir_all(&config.data_dir).expect("a folder");
         config.gateway.tls = Some(certificate(&config.data_dir));
         for upstream in &mut config.gateway.upstreams {
-            upstream.cookies = vec!["a".to_owned(), "c".to_owned(), "haetae".to_owned()];
+            upstream.cookies = Some(vec!["a".to_owned(), "c".to_owned(), "haetae".to_owned()]);
         }
     })
     .await;

@@ -22,14 +22,12 @@ gateway:
   {{- end }}
   # Two addresses each. The pods' own: so each has its own breaker, and a request goes to the next one when one
   # is gone. And the Service's: it is there before the first pod is, and leads to a new pod before its address is
-  # looked up (every 30 s, each second while one does not answer). The cookies are those of config/haetae.toml.
+  # looked up (every 30 s, each second while one does not answer).
   upstreams:
     - name: auth
       addresses: ["{{ $name }}-auth-pods:8081", "{{ $name }}-auth:8081"]
-      cookies: [__Host-Http-haetae-sso, haetae-sso, __Host-Http-haetae-flow, haetae-flow, haetae-lang]
     - name: reservation
       addresses: ["{{ $name }}-reservation-pods:8082", "{{ $name }}-reservation:8082"]
-      cookies: [haetae-lang]
     {{- with .Values.gateway.extraUpstreams }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
