@@ -31,6 +31,7 @@ use super::{
     Connection, Connections, Drain,
     connection::Transport,
     idle::Idle,
+    linger::LINGER,
     seldom::Seldom,
     share::{Share, Shares},
     unended::Entered,
@@ -273,9 +274,14 @@ impl Front {
             }
             () = self.reclaimed(entered) => {
                 leave.send_replace(true);
-                // What it has just asked is on its way.
-                tokio::time::sleep(LAST_QUESTION).await;
-                entered.idle().await;
+                // What it has just asked is on its way, and so may be the end of its last answer.
+                loop {
+                    entered.idle().await;
+                    tokio::select! {
+                        () = entered.busy() => {}
+                        () = tokio::time::sleep(LINGER) => return,
+                    }
+                }
             }
         }
     }
