@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entropy;
 pub mod id;
 pub mod language;
+pub mod migrations;
 pub mod problem;
 pub mod redis;
 pub mod secret;

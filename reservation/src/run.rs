@@ -66,9 +66,10 @@ pub enum RunError {
     /// The database refuses a migration.
     #[error("cannot bring the tables of database.reservation_url up to date: {0}")]
     Migrate(#[source] DbErr),
-    /// The tables are missing.
+    /// Tables are missing, or are those of an older version.
     #[error(
-        "database.reservation_url has no tables yet; run `haetae migrate`, or set database.migrate"
+        "the tables of database.reservation_url are not those of this version; run `haetae migrate`, or set \
+         database.migrate"
     )]
     NotMigrated,
     /// Redis cannot be reached.
@@ -118,10 +119,10 @@ async fn open(config: &Config) -> Result<Store, RunError> {
     let sql = connect(config).await?;
     if config.database.migrate {
         migrations::apply(&sql).await.map_err(RunError::Migrate)?;
+    } else if !migrations::is_current(&sql).await.map_err(RunError::Migrate)? {
+        return Err(RunError::NotMigrated);
     }
-    let store = Store::new(sql);
-    store.list_items(None, 0, 1).await.map_err(|_| RunError::NotMigrated)?;
-    Ok(store)
+    Ok(Store::new(sql))
 }
 
 /// Runs the API and the page until shutdown. `ready` is called when it serves.

@@ -3,8 +3,8 @@
 mod m001_begin;
 mod m002_account_epoch;
 
-use haetae_base::sql::Sql;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, TransactionTrait};
+use haetae_base::{migrations, sql::Sql};
+use sea_orm::DbErr;
 use sea_orm_migration::prelude::*;
 
 /// Brings the authserver's tables up to date.
@@ -22,18 +22,15 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Applies what is missing. Any number of processes may do so at once: on PostgreSQL they queue at an
-/// advisory lock, on SQLite at the file's write lock.
+/// Names these migrations to processes that want to apply them at the same time.
+const LOCK: i64 = 4_842_001;
+
+/// Applies what is missing ([`migrations::apply`]).
 ///
 /// # Errors
 /// When the database is away or a migration fails.
 pub async fn migrate(sql: &Sql) -> Result<(), DbErr> {
-    let transaction = sql.begin_write().await?;
-    if sql.backend() == DbBackend::Postgres {
-        transaction.execute_unprepared("SELECT pg_advisory_xact_lock(4842001)").await?;
-    }
-    Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    migrations::apply::<Migrator>(sql, LOCK).await
 }
 
 /// Whether every migration is applied.
@@ -41,8 +38,5 @@ pub async fn migrate(sql: &Sql) -> Result<(), DbErr> {
 /// # Errors
 /// When the database is away.
 pub async fn is_current(sql: &Sql) -> Result<bool, DbErr> {
-    let transaction = sql.write.begin().await?;
-    let pending = Migrator::get_pending_migrations(&transaction).await?;
-    transaction.commit().await?;
-    Ok(pending.is_empty())
+    migrations::is_applied::<Migrator>(sql).await
 }

@@ -5,9 +5,9 @@ mod m0001_reservation;
 mod m0002_bounds;
 mod m0003_scripts;
 
-use haetae_base::sql::Sql;
+use haetae_base::{migrations, sql::Sql};
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, DynIden,
+    DbErr, DynIden,
     sea_query::{Alias, IntoIden},
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -31,18 +31,23 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Applies every migration that is missing, in one transaction.
+/// Names these migrations to processes that want to apply them at the same time.
+const LOCK: i64 = 727_065_736_572;
+
+/// Applies what is missing ([`migrations::apply`]).
 ///
 /// # Errors
-/// When the database refuses one; nothing of it is kept.
+/// When the database refuses a migration; nothing of it is kept.
 pub async fn apply(sql: &Sql) -> Result<(), DbErr> {
-    let transaction = sql.begin_write().await?;
-    if sql.backend() != DbBackend::Sqlite {
-        // On SQLite the write lock of the transaction does the same.
-        transaction.execute_unprepared("SELECT pg_advisory_xact_lock(727065736572)").await?;
-    }
-    Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    migrations::apply::<Migrator>(sql, LOCK).await
+}
+
+/// Whether every migration is applied.
+///
+/// # Errors
+/// When the database is away.
+pub async fn is_current(sql: &Sql) -> Result<bool, DbErr> {
+    migrations::is_applied::<Migrator>(sql).await
 }
 
 #[cfg(test)]
