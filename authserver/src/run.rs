@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use haetae_base::{
     admin::{self, Admin, Check, Readiness},
+    background::{Background, TaskEnded},
     clock::{Clock, SystemClock},
     redis::Redis,
     shutdown::{Addresses, Ready, Shutdown},
@@ -23,7 +24,6 @@ use haetae_session::{
     health::RedisHealth,
     sso::{SsoLifetimes, SsoStore},
 };
-use tokio::task::JoinSet;
 
 use crate::{
     account,
@@ -89,6 +89,9 @@ pub enum RunError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] admin::BindError),
+    /// A part of it died: it ends as a whole, to be started again.
+    #[error(transparent)]
+    Part(#[from] TaskEnded),
     /// A listener failed.
     #[error("the authserver stopped serving: {0}")]
     Serve(#[source] std::io::Error),
@@ -125,31 +128,39 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
     let (state, writer) = assemble(config, sql, redis, master, clock).await?;
     gateway_client::register(&state).await?;
 
-    let mut background = JoinSet::new();
+    let mut background = Background::new();
     let readiness = readiness(&state).await;
-    background.spawn({
+    background.spawn("health", {
         let (state, shutdown) = (state.clone(), shutdown.clone());
         async move { state.sql_health.watch(&state.sql, &shutdown).await }
     });
-    background.spawn(Arc::clone(&state.denylist).run(shutdown.clone()));
-    background.spawn(look_after(state.clone(), shutdown.clone()));
-    background.spawn(admin_task(admin, metrics, readiness, shutdown.clone()));
+    background.spawn("denylist", Arc::clone(&state.denylist).run(shutdown.clone()));
+    background.spawn("look_after", look_after(state.clone(), shutdown.clone()));
+    background.spawn("admin", admin_task(admin, metrics, readiness, shutdown.clone()));
 
     let app = app(&state).into_make_service_with_connect_info::<SocketAddr>();
     // The writer of the audit trail ends after the last request, not with the first sign of the end.
     let served = Shutdown::new();
-    background.spawn(writer.run(served.clone()));
+    background.spawn("audit", writer.run(served.clone()));
     ready.announce(addresses);
     tracing::info!(issuer = state.issuer, listen = ?addresses.listen, "the authserver serves");
     let stop = shutdown.clone();
-    let outcome = axum::serve(listener, app)
+    let serving = axum::serve(listener, app)
         .with_graceful_shutdown(async move { stop.requested().await })
-        .await
-        .map_err(RunError::Serve);
+        .into_future();
+    tokio::pin!(serving);
+    let outcome = tokio::select! {
+        outcome = &mut serving => outcome.map_err(RunError::Serve),
+        ended = background.failed(&shutdown) => {
+            // Requests under way are answered before the rest follows.
+            shutdown.request();
+            let _answered = tokio::time::timeout(LAST_WORDS, serving).await;
+            Err(ended.into())
+        }
+    };
     shutdown.request();
     served.request();
-    let rest = async { while background.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+    if tokio::time::timeout(LAST_WORDS, background.ended()).await.is_err() {
         tracing::warn!("a background task did not end in time");
     }
     outcome

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use haetae_base::{
     admin::{Admin, BindError, Check, Readiness, bind},
+    background::{Background, TaskEnded},
     clock::{Clock, SystemClock},
     redis::{ConnectError, Redis},
     shutdown::{Addresses, Ready, Shutdown},
@@ -84,6 +85,9 @@ pub enum RunError {
     /// An HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
+    /// A part of the gateway died: it ends as a whole, to be started again.
+    #[error(transparent)]
+    Part(#[from] TaskEnded),
     /// The machine has no threads or sockets to give.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -136,7 +140,7 @@ pub fn run_with_clock(
         .build()?;
     let serving = serving_runtime(config)?;
     let drain = Arc::new(Drain::new());
-    let built = behind.block_on(Built::new(config, clock, &drain, shutdown))?;
+    let mut built = behind.block_on(Built::new(config, clock, &drain, shutdown))?;
     let listener = serving.block_on(listen(config))?;
     let addresses =
         Addresses { listen: Some(listener.local_addr()?), admin: built.admin.address() };
@@ -179,14 +183,19 @@ pub fn run_with_clock(
     let admin = behind.spawn(built.admin.serve(metrics, Arc::clone(&readiness), over.clone()));
     behind.spawn(upkeep(Arc::clone(&front), built.upkeep, over.clone()));
 
-    serving.block_on(async {
+    let dead = serving.block_on(async {
         let accepting = tokio::spawn(Arc::clone(&front).accept(listener));
         tokio::select! {
             () = everything_is_there(&*readiness) => {}
             () = shutdown.requested() => {}
         }
         ready.announce(addresses);
-        shutdown.requested().await;
+        let dead = tokio::select! {
+            () = shutdown.requested() => None,
+            ended = built.background.failed(shutdown) => Some(ended),
+        };
+        // A part that died takes the others along, in order.
+        shutdown.request();
         tracing::info!("stopping: no new connections, {} open", front.open());
         drain.begin();
         // Nobody holds the receiver only when nobody needs to be told.
@@ -198,6 +207,7 @@ pub fn run_with_clock(
         if tokio::time::timeout(*config.gateway.drain, all_closed(&front)).await.is_err() {
             tracing::warn!("{} connections are cut off after gateway.drain", front.open());
         }
+        dead
     });
     serving.shutdown_timeout(Duration::from_millis(200));
     over.request();
@@ -205,7 +215,7 @@ pub fn run_with_clock(
         tracing::warn!(%error, "the admin listener failed");
     }
     behind.shutdown_timeout(Duration::from_millis(500));
-    Ok(())
+    dead.map_or(Ok(()), |ended| Err(ended.into()))
 }
 
 fn threads(config: &Config) -> usize {
@@ -290,6 +300,8 @@ struct Built {
     admin: Admin,
     checks: Checks,
     upkeep: Box<dyn Fn() + Send + Sync>,
+    /// What goes on beside the requests.
+    background: Background,
 }
 
 impl Built {
@@ -316,7 +328,8 @@ impl Built {
         );
 
         let keys = issuer_keys(authserver, clock)?;
-        tokio::spawn({
+        let mut background = Background::new();
+        background.spawn("keys", {
             let (keys, shutdown) = (Arc::clone(&keys), shutdown.clone());
             async move { keys.run(shutdown).await }
         });
@@ -333,7 +346,7 @@ impl Built {
                 Arc::clone(clock),
                 shutdown.clone(),
             );
-            tokio::spawn(watched);
+            background.spawn("upstream", watched);
         }
         let mut expect = Expectation::new(config.issuer(), config.api_audience());
         expect.leeway = *config.auth.tokens.leeway;
@@ -371,6 +384,7 @@ impl Built {
             gateway,
             tls,
             admin,
+            background,
             checks: Box::new(move || {
                 let loaded = if keys.ready() { Ok(()) } else { Err("not loaded yet".to_owned()) };
                 vec![health.check(), denylist.check(), Check { name: "issuer_keys", state: loaded }]
