@@ -107,7 +107,7 @@ pub async fn run(config: Arc<Config>, ready: Ready, shutdown: Shutdown) -> Resul
         crate::metrics::METRICS,
         haetae_keys::metrics::RING,
         haetae_keys::metrics::VERIFIER,
-        haetae_session::metrics::FAMILIES,
+        haetae_session::metrics::SIGN_INS,
         haetae_session::metrics::REDIS,
         haetae_session::metrics::REPLICA,
         haetae_session::metrics::WRITER,
@@ -210,12 +210,18 @@ pub(crate) fn family_policy(config: &Config) -> FamilyPolicy {
         absolute: *tokens.refresh_absolute,
         grace: *tokens.refresh_grace,
         session_idle: Some(*config.auth.session.idle),
+        per_client: tokens.refresh_per_client,
     }
 }
 
 /// How long SSO sessions live.
 pub(crate) fn sso_lifetimes(config: &Config) -> SsoLifetimes {
-    SsoLifetimes { idle: *config.auth.session.idle, absolute: *config.auth.session.absolute }
+    let session = &config.auth.session;
+    SsoLifetimes {
+        idle: *session.idle,
+        absolute: *session.absolute,
+        per_account: session.per_account,
+    }
 }
 
 /// Puts the parts together, and the writer that has to run for the audit trail.

@@ -50,6 +50,8 @@ pub struct Tokens {
     pub refresh_absolute: Duration,
     /// How long a rotated refresh token still returns its successor.
     pub refresh_grace: Duration,
+    /// How many refresh families (sign-ins with a refresh token) one person may have at one client.
+    pub refresh_per_client: usize,
     /// How far apart the clocks of two machines may be when the time in a token is checked.
     pub leeway: Duration,
 }
@@ -62,6 +64,8 @@ pub struct Session {
     pub idle: Duration,
     /// Ends in any case this long after the sign-in.
     pub absolute: Duration,
+    /// How many one account may have at once.
+    pub per_account: usize,
 }
 
 /// Passwords and what hashing them may cost (argon2id).

@@ -83,6 +83,8 @@ pub struct Browser {
     pub refresh_before: Duration,
     /// How long a person may take from being sent to the login page until coming back.
     pub login_timeout: Duration,
+    /// How many sessions one account may have at once.
+    pub per_account: usize,
 }
 
 /// TLS at the gateway's listener.

@@ -127,6 +127,7 @@ pub fn run_with_clock(
         haetae_keys::metrics::FETCH,
         haetae_session::metrics::REDIS,
         haetae_session::metrics::REPLICA,
+        haetae_session::metrics::BROWSERS,
     ] {
         metrics.declare(declared);
     }
@@ -416,8 +417,11 @@ async fn browser(
     clock: &Arc<dyn Clock>,
 ) -> Result<Browser, RunError> {
     let settings = &config.gateway.browser;
-    let lifetimes =
-        BrowserLifetimes { idle: *settings.idle_timeout, absolute: *settings.absolute_timeout };
+    let lifetimes = BrowserLifetimes {
+        idle: *settings.idle_timeout,
+        absolute: *settings.absolute_timeout,
+        per_account: settings.per_account,
+    };
     let store = BrowserStore::connect(redis.clone(), lifetimes, Arc::clone(clock)).await?;
     let logins = LoginStore::connect(redis, *settings.login_timeout, Arc::clone(clock)).await?;
     let issuer = config.issuer();

@@ -15,6 +15,9 @@
 //! | `session` | the key of the SSO session that it ends with, unless it has offline access |
 //! | `dead` | since when nothing works any more (the tombstone), in ms |
 //!
+//! An account has so many at a client (`begin.lua`): one more ends the one that began first. Tombstones and
+//! what is over count, and go first.
+//!
 //! The successor of a rotated token is sealed under a key derived from that token: only who presents the
 //! token can be given its successor, and a dump of Redis gives nobody any.
 
@@ -27,4 +30,4 @@ mod tests;
 pub use grant::{AccessRef, FamilyGrant};
 pub(crate) use rotate::OUTCOMES;
 pub use rotate::{RotateError, Rotated};
-pub use store::{FamilyPolicy, FamilyStatus, FamilyStore, Offline, RevokeError};
+pub use store::{FamilyPolicy, FamilyStatus, FamilyStore, Offline, RevokeError, Started};

@@ -46,9 +46,29 @@ pub const WRITER: &[Metric] = &[
     ),
 ];
 
-/// Of whoever rotates refresh tokens.
-pub const FAMILIES: &[Metric] = &[Metric::counter(
-    "haetae_refresh_rotations_total",
-    "Refresh tokens presented, by outcome; reused is a stolen token or a broken client",
+/// Of whoever begins sign-ins and rotates refresh tokens.
+pub const SIGN_INS: &[Metric] = &[
+    Metric::counter(
+        "haetae_refresh_families_displaced_total",
+        "Refresh token families that ended because their account began too many at one client \
+         (auth.tokens.refresh_per_client)",
+    )
+    .from_zero(),
+    Metric::counter(
+        "haetae_refresh_rotations_total",
+        "Refresh tokens presented, by outcome; reused is a stolen token or a broken client",
+    )
+    .by(&[("outcome", || OUTCOMES.to_vec())]),
+    Metric::counter(
+        "haetae_sso_sessions_displaced_total",
+        "Sign-ins that ended because their account began too many (auth.session.per_account)",
+    )
+    .from_zero(),
+];
+
+/// Of whoever begins browser sessions.
+pub const BROWSERS: &[Metric] = &[Metric::counter(
+    "haetae_browser_sessions_displaced_total",
+    "Browser sessions that ended because their account began too many (gateway.browser.per_account)",
 )
-.by(&[("outcome", || OUTCOMES.to_vec())])];
+.from_zero()];

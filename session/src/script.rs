@@ -13,6 +13,12 @@ pub(crate) async fn load(redis: &Redis, scripts: &[&Script]) -> Result<(), Redis
     Ok(())
 }
 
+/// A script that begins a record, with what `index/place.lua` gives it. The first line makes Redis refuse all
+/// of it when its memory is full: without it, only what comes before the first deletion would be.
+pub(crate) fn begin(text: &str) -> Script {
+    Script::new(&format!("#!lua\n{}{text}", include_str!("index/place.lua")))
+}
+
 /// Sets fields of a hash and its time to live, but only while the hash exists, has no field `closing` (and,
 /// if a guard is given, while its field `hash` has that value): what was ended meanwhile does not come back
 /// half.

@@ -11,5 +11,5 @@ mod store;
 mod tests;
 
 pub use session::{Factors, SsoSession, Start};
-pub use store::{SsoLifetimes, SsoStore};
+pub use store::{Created, SsoLifetimes, SsoStore};
 pub(crate) use store::{lives, record_key};

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use haetae_tests::{
+    agent::Agent,
     api::Api,
     oidc::{self, Client, Tokens},
     shop::Shop,
@@ -17,6 +18,25 @@ use proptest::{
 
 fn refresh_token(tokens: &Tokens) -> &str {
     tokens.refresh_token.as_deref().expect("offline_access was granted")
+}
+
+/// Nobody fills Redis with sign-ins of their own.
+#[tokio::test]
+async fn one_sign_in_too_many_ends_the_first() {
+    let options = Options::default().set("AUTH__TOKENS__REFRESH_PER_CLIENT", "2");
+    let shop = Shop::open(options).await;
+    let again = async || shop.mobile.sign_in(&Agent::new(), shop.stack.demo().user("demo")).await;
+    let second = again().await;
+    let both = [shop.tokens.clone(), second];
+    let mut live = Vec::new();
+    for tokens in &both {
+        live.push(oidc::tokens(&shop.mobile.refresh(refresh_token(tokens)).await));
+    }
+    let third = again().await;
+    oidc::refused(&shop.mobile.refresh(refresh_token(&live[0])).await, 400, "invalid_grant");
+    for tokens in [&live[1], &third] {
+        oidc::tokens(&shop.mobile.refresh(refresh_token(tokens)).await);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use axum_extra::extract::CookieJar;
 use haetae_keys::claims::Acr;
 use haetae_session::{
     SessionId,
-    sso::{Factors, SsoSession, Start},
+    sso::{Created, Factors, SsoSession, Start},
 };
 use secrecy::SecretString;
 
@@ -124,13 +124,17 @@ pub(crate) async fn complete_sign_in(
     };
     let current = signed_in(state, &jar).await?;
     let same = current.filter(|person| person.account.id == authenticated.account);
-    let (session, cookie) = match same {
-        Some(person) => raise(state, &jar, &person.session, &authenticated).await?,
+    let (session, cookie, displaced) = match same {
+        Some(person) => {
+            let raised = raise(state, &jar, &person.session, &authenticated).await?;
+            (raised.0, raised.1, Vec::new())
+        }
         // A second factor alone signs nobody in.
         None if authenticated.upgrade => return Err(InteractionError::Expired),
         None => {
             end_what_was_there(state, context, &jar).await?;
-            create(state, context, &authenticated).await?
+            let created = create(state, context, &authenticated).await?;
+            (created.session, created.cookie, created.ended)
         }
     };
     let mut event = Event::success(What::SignIn)
@@ -141,6 +145,10 @@ pub(crate) async fn complete_sign_in(
         .with("amr", session.amr.clone());
     if let Some(waiting) = &waiting {
         event = event.client(&waiting.client.client_id);
+    }
+    if !displaced.is_empty() {
+        let displaced: Vec<_> = displaced.iter().map(ToString::to_string).collect();
+        event = event.with("displaced_sessions", displaced);
     }
     state.audit.record(event);
     metrics::counter!("haetae_auth_sign_ins_total", "acr" => session.acr.as_str()).increment(1);
@@ -155,7 +163,7 @@ async fn create(
     state: &AppState,
     context: &RequestContext,
     authenticated: &Authenticated,
-) -> Result<(SsoSession, SecretString), InteractionError> {
+) -> Result<Created, InteractionError> {
     let now = state.now();
     let start = Start {
         sub: authenticated.account.to_string(),

@@ -97,7 +97,7 @@ impl Installed {
             user_agent: None,
             address: None,
         };
-        let (session, _cookie) = sso.create(start, now).await.expect("a session");
+        let session = sso.create(start, now).await.expect("a session").session;
         let families =
             FamilyStore::connect(redis, family_policy(&self.config), &self.manage.master)
                 .await

@@ -14,7 +14,7 @@ use crate::{
     audit::{Event, What},
     domain::client::Client,
     fault,
-    interaction::tokens_of,
+    interaction::{not_yet_refused, tokens_of},
     state::AppState,
 };
 
@@ -54,7 +54,12 @@ async fn revoke_access(
         return Err(anothers());
     }
     state.sql_health.expect()?;
-    state.denylist.revoke(Entry::token(&claims.jti, claims.exp)).await?;
+    // Revoked again and again, one token must not fill the log of revocations.
+    let entries = not_yet_refused(state, vec![Entry::token(&claims.jti, claims.exp)]);
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    state.denylist.revoke_all(entries).await?;
     Ok(Some(
         Event::success(What::TokenRevoked)
             .subject(&claims.sub)

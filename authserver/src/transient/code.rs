@@ -1,8 +1,8 @@
 //! Authorization codes: each is redeemed once. A code that comes back a second time was stolen, from the
 //! client or by it, and ends everything that the first use gave out (RFC 6749 4.1.2, RFC 9700 4.5).
 //!
-//! One hash per code, found by the code's own hash. Redeeming marks it in one step (`code.lua`) and keeps
-//! the mark for an hour, with the names of what was issued. A replay that arrives while the first use is
+//! One hash per code, found by the code's own hash. Redeeming marks it in one step (`code_redeem.lua`) and keeps
+//! the mark for ten minutes, with the names of what was issued. A replay that arrives while the first use is
 //! still at work leaves a mark of its own, which the first use finds when it notes what it issued.
 
 use std::time::Duration;
@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::TransientError;
 use crate::domain::grant::Grant;
 
-/// How long a redeemed code is remembered.
-const REMEMBERED: Duration = Duration::from_hours(1);
+/// How long a redeemed code is remembered: as long as a code may live at most (RFC 6749 4.1.2). After that it is
+/// refused as unknown.
+const REMEMBERED: Duration = Duration::from_mins(10);
+/// How many codes of one account are kept, redeemed or not; one more takes the place of the oldest.
+const MOST: usize = 200;
 
 /// What a code stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,7 @@ pub(crate) enum Redeemed {
 pub(crate) struct Codes {
     redis: Redis,
     lifetime: Duration,
+    issue: Script,
     redeem: Script,
     note: Script,
 }
@@ -76,6 +80,7 @@ impl Codes {
         Self {
             redis,
             lifetime,
+            issue: Script::new(include_str!("code_issue.lua")),
             redeem: Script::new(include_str!("code_redeem.lua")),
             note: Script::new(include_str!("code_note.lua")),
         }
@@ -85,17 +90,16 @@ impl Codes {
     pub(crate) async fn issue(&self, grant: &CodeGrant) -> Result<SecretString, TransientError> {
         let code = entropy::token();
         let json = to_json(grant)?;
-        let key = key(code.expose_secret());
-        let () = redis::pipe()
-            .atomic()
-            .hset_multiple(
-                &key,
-                &[("client", grant.grant.client_id.as_bytes()), ("grant", json.as_slice())],
-            )
-            .ignore()
-            .pexpire(&key, millis(self.lifetime))
-            .ignore()
-            .query_async(&mut self.redis.connection())
+        let () = self
+            .issue
+            .key(key(code.expose_secret()))
+            .key(format!("haetae:auth:codes-of:{}", grant.grant.sub))
+            .arg(&grant.grant.client_id)
+            .arg(json)
+            .arg(millis(self.lifetime))
+            .arg(millis(self.lifetime + REMEMBERED))
+            .arg(MOST)
+            .invoke_async(&mut self.redis.connection())
             .await?;
         Ok(code)
     }

@@ -32,6 +32,13 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             "weaker than OWASP's least parameters: a stolen database is cheaper to guess in",
         );
     }
+    let most = 1..=10_000;
+    let (tokens, session) = (&config.auth.tokens, &config.auth.session);
+    let refresh = as_u64(tokens.refresh_per_client);
+    findings.in_range("auth.tokens.refresh_per_client", refresh, most.clone());
+    findings.in_range("auth.session.per_account", as_u64(session.per_account), most.clone());
+    let browsers = as_u64(gateway.browser.per_account);
+    findings.in_range("gateway.browser.per_account", browsers, most);
     findings.in_range("auth.login.attempts", config.auth.login.attempts.into(), 1..=1_000_000);
 
     if config.keys.algorithms.is_empty() {

@@ -6,6 +6,7 @@ use haetae_base::{
     clock::{Clock, Timestamp},
     entropy,
     redis::Redis,
+    secret::SecretHash,
 };
 use redis::{AsyncCommands, Script};
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +21,8 @@ pub struct BrowserLifetimes {
     pub idle: Duration,
     /// In any case (`gateway.browser.absolute_timeout`).
     pub absolute: Duration,
+    /// How many an account may have (`gateway.browser.per_account`): one more ends the one that began first.
+    pub per_account: usize,
 }
 
 /// The browser sessions in Redis. Cheap to clone.
@@ -31,6 +34,7 @@ pub struct BrowserStore {
     pub(super) lock: LockTimes,
     pub(super) turns: Turns,
     pub(super) settle: Script,
+    create: Script,
     find: Script,
     replace: Script,
 }
@@ -45,16 +49,18 @@ impl BrowserStore {
         lifetimes: BrowserLifetimes,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
+        let create = script::begin(include_str!("create.lua"));
         let find = Script::new(include_str!("find.lua"));
         let replace = Script::new(REPLACE);
         let settle = super::refresh::settle();
-        script::load(&redis, &[&find, &replace, &settle]).await?;
+        script::load(&redis, &[&create, &find, &replace, &settle]).await?;
         let (lock, turns) = (LockTimes::default(), Turns::default());
-        Ok(Self { redis, clock, lifetimes, lock, turns, settle, find, replace })
+        Ok(Self { redis, clock, lifetimes, lock, turns, settle, create, find, replace })
     }
 
     /// Begins a session; returns it and its cookie. Always a new cookie: whatever the browser had before
-    /// is the caller's to [`remove`](Self::remove).
+    /// is the caller's to [`remove`](Self::remove). Of the account's sessions the first ones end when there are
+    /// too many, as if they had not been used for long.
     ///
     /// # Errors
     /// [`StoreError`]; then no session began.
@@ -69,26 +75,22 @@ impl BrowserStore {
             return Err(StoreError::Unreadable("a cookie of its own making"));
         };
         let sealed = session.seal(&holder)?;
-        let mut connection = self.redis.connection();
-        let by_sid = [sid_index(&session.sid)];
-        index::add(&mut connection, &by_sid, &holder.id, session.expires_at, now).await?;
         let live = self.lifetimes.idle.min(self.lifetimes.absolute);
-        let () = redis::pipe()
-            .atomic()
-            .hset_multiple(
-                record_key(&holder.id),
-                &[
-                    ("sealed", sealed.as_slice()),
-                    ("version", b"0"),
-                    ("absolute", session.expires_at.as_millis().to_string().as_bytes()),
-                    ("seen", now.as_millis().to_string().as_bytes()),
-                ],
-            )
-            .ignore()
-            .pexpire(record_key(&holder.id), index::millis(live))
-            .ignore()
-            .query_async(&mut connection)
-            .await?;
+        let mut call = self.create.key(record_key(&holder.id));
+        call.key(sid_index(&session.sid))
+            .key(sub_index(&session.sub))
+            .arg(&holder.id)
+            .arg(&session.sid)
+            .arg(now.as_millis())
+            .arg(session.expires_at.as_millis())
+            .arg(index::millis(live))
+            .arg(self.lifetimes.per_account.max(1));
+        call.arg("sealed").arg(sealed);
+        call.arg("version").arg(0);
+        call.arg("absolute").arg(session.expires_at.as_millis());
+        call.arg("seen").arg(now.as_millis());
+        let ended: u64 = call.invoke_async(&mut self.redis.connection()).await?;
+        metrics::counter!("haetae_browser_sessions_displaced_total").increment(ended);
         Ok((session, cookie))
     }
 
@@ -191,6 +193,8 @@ impl BrowserStore {
         let ends = Timestamp::from_millis(absolute);
         let session = BrowserSession::open(&holder, &sealed, version, ends)?;
         index::remove(&mut connection, &[sid_index(&session.sid)], &holder.id).await?;
+        let of_account = [sub_index(&session.sub)];
+        index::remove(&mut connection, &of_account, &sub_member(&holder.id, &session.sid)).await?;
         Ok(Some(session))
     }
 
@@ -235,6 +239,16 @@ fn record_key(id: &str) -> String {
 
 pub(super) fn lock_key(id: &str) -> String {
     format!("haetae:browser:{{{id}}}:refresh")
+}
+
+/// By the hash: a dump does not tell whose browsers these are.
+fn sub_index(sub: &str) -> String {
+    format!("haetae:browser:sub:{}", SecretHash::of(sub).to_base64url())
+}
+
+/// A session in the index of its account: its own id and that of the SSO session.
+fn sub_member(id: &str, sid: &str) -> String {
+    format!("{id}:{sid}")
 }
 
 fn sid_index(sid: &str) -> String {

@@ -11,8 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::test_redis::{TestRedis, shows};
 
-const LIFETIMES: BrowserLifetimes =
-    BrowserLifetimes { idle: Duration::from_mins(10), absolute: Duration::from_mins(100) };
+const LIFETIMES: BrowserLifetimes = BrowserLifetimes {
+    idle: Duration::from_mins(10),
+    absolute: Duration::from_mins(100),
+    per_account: 5,
+};
 const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
 fn tokens(generation: usize) -> Tokens {
@@ -129,4 +132,40 @@ async fn it_ends_by_its_cookie_once_and_by_its_sso_session() {
     assert!(bench.find(&second).await.is_none());
     assert!(bench.find(&other).await.is_some());
     assert_eq!(bench.store.end_sid("sid_1").await.expect("ends"), 0);
+}
+
+#[tokio::test]
+async fn one_more_than_an_account_may_have_ends_the_first() {
+    let bench = Bench::new().await;
+    let mut cookies = Vec::new();
+    for number in 0..LIFETIMES.per_account {
+        // Two browsers of each SSO session.
+        let (_, cookie) =
+            bench.store.create(sign_in(&format!("sid_{}", number / 2))).await.expect("creates");
+        cookies.push(cookie);
+        bench.clock.advance(Duration::from_millis(1));
+    }
+    let stranger = SignIn { sub: "usr_2".to_owned(), ..sign_in("sid_x") };
+    let (_, stranger) = bench.store.create(stranger).await.expect("creates");
+    for cookie in &cookies {
+        assert!(bench.find(cookie).await.is_some(), "as many as may be all live");
+    }
+    let (_, one_more) = bench.store.create(sign_in("sid_y")).await.expect("creates");
+    assert!(bench.find(&cookies[0]).await.is_none());
+    // The other browser of the same SSO session goes on, and its index knows of this one alone.
+    assert_eq!(bench.store.end_sid("sid_0").await.expect("ends"), 1);
+    assert!(bench.find(&cookies[1]).await.is_none());
+    // That one's place is free again: nobody has to go for the next.
+    let (_, next) = bench.store.create(sign_in("sid_z")).await.expect("creates");
+    for cookie in cookies[2..].iter().chain([&one_more, &next, &stranger]) {
+        assert!(bench.find(cookie).await.is_some());
+    }
+    for cookie in cookies[2..].iter().chain([&one_more, &next, &stranger]) {
+        bench.store.remove(cookie.expose_secret()).await.expect("answers");
+    }
+    // What `end_sid` ended is swept by the next one of the account.
+    bench.clock.advance(LIFETIMES.absolute);
+    let (_, last) = bench.store.create(sign_in("sid_1")).await.expect("creates");
+    bench.store.remove(last.expose_secret()).await.expect("answers");
+    assert_eq!(bench.redis.keys().await, Vec::<String>::new(), "nothing is left behind");
 }

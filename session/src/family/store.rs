@@ -40,6 +40,9 @@ pub struct FamilyPolicy {
     /// How long an SSO session lives without use (`auth.session.idle`): families without `offline_access` end
     /// with the session in which they were granted, and their use is its use. `None` asks no session.
     pub session_idle: Option<Duration>,
+    /// How many families one account may have at one client (`auth.tokens.refresh_per_client`): one more ends
+    /// the one that began first.
+    pub per_client: usize,
 }
 
 /// Whether families with `offline_access` end as well.
@@ -79,12 +82,24 @@ pub struct FamilyStatus {
     pub expires_at: Timestamp,
 }
 
+/// A family that began.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id.
+    pub family: FamilyId,
+    /// Its first token.
+    pub token: SecretString,
+    /// The families that had to end for it.
+    pub ended: Vec<FamilyId>,
+}
+
 /// The refresh families in Redis. Cheap to clone. The caller says what time it is, one `now` a request.
 #[derive(Clone, Debug)]
 pub struct FamilyStore {
     pub(super) redis: Redis,
     pub(super) policy: FamilyPolicy,
     pub(super) rotate: Script,
+    begin: Script,
     kill: Script,
     /// Stamps tokens: only one that was issued may end its family when it comes back.
     pub(super) stamp: Arc<TagKey>,
@@ -116,10 +131,11 @@ impl FamilyStore {
         rotate: &str,
     ) -> Result<Self, StoreError> {
         let (rotate, kill) = (Script::new(rotate), Script::new(include_str!("kill.lua")));
-        script::load(&redis, &[&rotate, &kill]).await?;
+        let begin = script::begin(include_str!("begin.lua"));
+        script::load(&redis, &[&rotate, &begin, &kill]).await?;
         let stamp = Arc::new(master.derive_tag_key("refresh tokens"));
         let ahead = Arc::new(AtomicI64::new(UNSEEN));
-        Ok(Self { redis, policy, rotate, kill, stamp, ahead })
+        Ok(Self { redis, policy, rotate, begin, kill, stamp, ahead })
     }
 
     /// Begins a family and returns its first token.
@@ -131,12 +147,12 @@ impl FamilyStore {
         grant: &FamilyGrant,
         now: Timestamp,
     ) -> Result<SecretString, StoreError> {
-        let (_, token) = self.start_issuing(grant, None, now).await?;
-        Ok(token)
+        Ok(self.start_issuing(grant, None, now).await?.token)
     }
 
-    /// The same, and remembers the access token that the caller is about to issue with it; returns the
-    /// family's id as well.
+    /// The same, and remembers the access token that the caller is about to issue with it. Of the account's
+    /// families at this client the first ones end when there are more than the policy says; the access
+    /// tokens that came from them live out their minutes.
     ///
     /// # Errors
     /// [`StoreError`]; then no token was issued.
@@ -145,7 +161,7 @@ impl FamilyStore {
         grant: &FamilyGrant,
         access: Option<&AccessRef>,
         now: Timestamp,
-    ) -> Result<(FamilyId, SecretString), StoreError> {
+    ) -> Result<Started, StoreError> {
         let family = FamilyId::new(now);
         let token = bearer::stamped(PREFIX, family, 0, &self.stamp);
         let absolute = now.plus(self.policy.absolute);
@@ -155,36 +171,37 @@ impl FamilyStore {
             .map(|access| serde_json::to_vec(&[access.to_text()]))
             .transpose()
             .map_err(|_| StoreError::Unreadable("an access token's id"))?;
-        let mut connection = self.redis.connection();
-        index::add(&mut connection, &indexes(grant), &family.to_string(), absolute, now).await?;
-        let mut pipe = redis::pipe();
+        let mut call = self.begin.key(family_key(family));
+        call.key(client_index(&grant.sub, &grant.client_id)).key(sub_index(&grant.sub));
+        if let Some(sid) = grant.sid {
+            call.key(sid_index(sid));
+        }
+        call.arg(family.to_string())
+            .arg(grant.sid.map(|sid| sid.to_string()).unwrap_or_default())
+            .arg(now.as_millis())
+            .arg(absolute.as_millis())
+            .arg(index::millis(idle.since(now)) + SLACK_MS)
+            .arg(self.policy.per_client.max(1))
+            .arg(&grant.client_id)
+            .arg(i32::from(self.policy.session_idle.is_some()));
+        call.arg("current").arg(bearer::hash(&token).as_bytes().as_slice());
+        call.arg("generation").arg(0);
+        call.arg("client").arg(&grant.client_id);
+        call.arg("scope").arg(format!(" {} ", grant.scope));
+        call.arg("offline").arg(i32::from(grant.offline));
+        call.arg("grant").arg(json);
+        call.arg("absolute").arg(absolute.as_millis());
+        call.arg("idle").arg(idle.as_millis());
         if let Some(issued) = issued {
-            pipe.hset(family_key(family), "issued", issued).ignore();
+            call.arg("issued").arg(issued);
         }
         if let (Some(sid), false) = (grant.sid, grant.offline) {
-            pipe.hset(family_key(family), "session", sso::record_key(sid)).ignore();
+            call.arg("session").arg(sso::record_key(sid));
         }
-        let () = pipe
-            .atomic()
-            .hset_multiple(
-                family_key(family),
-                &[
-                    ("current", bearer::hash(&token).as_bytes().as_slice()),
-                    ("generation", b"0"),
-                    ("client", grant.client_id.as_bytes()),
-                    ("scope", format!(" {} ", grant.scope).as_bytes()),
-                    ("offline", if grant.offline { b"1" } else { b"0" }),
-                    ("grant", &json),
-                    ("absolute", absolute.as_millis().to_string().as_bytes()),
-                    ("idle", idle.as_millis().to_string().as_bytes()),
-                ],
-            )
-            .ignore()
-            .pexpire(family_key(family), index::millis(idle.since(now)) + SLACK_MS)
-            .ignore()
-            .query_async(&mut connection)
-            .await?;
-        Ok((family, token))
+        let ended: Vec<String> = call.invoke_async(&mut self.redis.connection()).await?;
+        let ended: Vec<FamilyId> = ended.iter().filter_map(|family| family.parse().ok()).collect();
+        metrics::counter!("haetae_refresh_families_displaced_total").increment(ended.len() as u64);
+        Ok(Started { family, token, ended })
     }
 
     /// What `token` claims to be; `None` when nobody here ever issued it.
@@ -408,6 +425,12 @@ fn indexes(grant: &FamilyGrant) -> Vec<String> {
 
 fn sub_index(sub: &str) -> String {
     format!("haetae:family:sub:{sub}")
+}
+
+/// Everything that is kept of an account at a client, tombstones too: what `begin.lua` counts. The members are
+/// a family's id, a colon, and the id of its session if it has one.
+fn client_index(sub: &str, client_id: &str) -> String {
+    format!("haetae:family:client:{sub}:{client_id}")
 }
 
 fn sid_index(sid: SessionId) -> String {

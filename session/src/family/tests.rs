@@ -1,6 +1,7 @@
 //! Refresh families against a real Redis: one rule a test, then all of them at once against a model, then
 //! many callers at once.
 
+mod bound;
 mod crash;
 mod model;
 mod parallel;
@@ -27,6 +28,7 @@ const POLICY: FamilyPolicy = FamilyPolicy {
     absolute: Duration::from_secs(5000),
     grace: Duration::from_secs(10),
     session_idle: None,
+    per_client: 100,
 };
 const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
@@ -342,7 +344,8 @@ async fn the_end_of_a_family_names_the_access_tokens_that_may_still_live() {
     let (_redis, store) = store().await;
     let access = |jti: &str, until| AccessRef { jti: jti.to_owned(), until: after(until) };
     let (first, second) = (access("tok_1", 10), access("tok_2", 30));
-    let (family, token) = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let started = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let (family, token) = (started.family, started.token);
     let rotated = store
         .rotate_issuing(token.expose_secret(), "shop", None, Some(&second), after(5))
         .await
@@ -369,7 +372,8 @@ async fn the_end_of_a_family_names_the_access_tokens_that_may_still_live() {
         }
         other => panic!("{other:?}"),
     }
-    let (_, token) = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let started = store.start_issuing(&grant(), Some(&first), START).await.expect("starts");
+    let token = started.token;
     let killed = store.revoke(token.expose_secret(), "shop", START).await.expect("revokes");
     assert_eq!(killed.expect("a grant").issued, [first]);
 }
@@ -403,8 +407,8 @@ async fn access_tokens_that_are_too_many_to_name_are_not_forgotten() {
     let (_redis, store) = store().await;
     let access =
         |number: u64| AccessRef { jti: format!("tok_{number}"), until: after(300 + number) };
-    let (_, mut token) =
-        store.start_issuing(&grant(), Some(&access(0)), START).await.expect("starts");
+    let started = store.start_issuing(&grant(), Some(&access(0)), START).await.expect("starts");
+    let mut token = started.token;
     for number in 1..=40 {
         let rotated = store
             .rotate_issuing(
@@ -427,8 +431,11 @@ async fn access_tokens_that_are_too_many_to_name_are_not_forgotten() {
 #[tokio::test]
 async fn without_offline_access_it_ends_with_its_session_which_its_use_keeps_alive() {
     let redis = TestRedis::start().await;
-    let lifetimes =
-        SsoLifetimes { idle: Duration::from_mins(5), absolute: Duration::from_secs(1000) };
+    let lifetimes = SsoLifetimes {
+        idle: Duration::from_mins(5),
+        absolute: Duration::from_secs(1000),
+        per_account: 10,
+    };
     let sso = SsoStore::connect(redis.connect().await, lifetimes).await.expect("connects");
     let policy = FamilyPolicy { session_idle: Some(lifetimes.idle), ..POLICY };
     let store =
@@ -436,7 +443,8 @@ async fn without_offline_access_it_ends_with_its_session_which_its_use_keeps_ali
     let factors = Factors { auth_time: START, acr: Acr::OneFactor, amr: Vec::new(), epoch: 0 };
     let start = Start { sub: "usr_1".to_owned(), factors, user_agent: None, address: None };
     let begin = async |offline| {
-        let (session, cookie) = sso.create(start.clone(), START).await.expect("creates");
+        let created = sso.create(start.clone(), START).await.expect("creates");
+        let (session, cookie) = (created.session, created.cookie);
         let grant = FamilyGrant { sid: Some(session.sid), offline, ..grant() };
         (session.sid, cookie, store.start(&grant, START).await.expect("starts"))
     };

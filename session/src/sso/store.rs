@@ -23,6 +23,8 @@ pub struct SsoLifetimes {
     pub idle: Duration,
     /// In any case (`auth.session.absolute`).
     pub absolute: Duration,
+    /// How many an account may have (`auth.session.per_account`): one more ends the one that began first.
+    pub per_account: usize,
 }
 
 impl SsoLifetimes {
@@ -33,11 +35,23 @@ impl SsoLifetimes {
     }
 }
 
+/// A session that began.
+#[derive(Debug)]
+pub struct Created {
+    /// The session.
+    pub session: SsoSession,
+    /// Its cookie.
+    pub cookie: SecretString,
+    /// The sessions that had to end for it.
+    pub ended: Vec<SessionId>,
+}
+
 /// The SSO sessions in Redis. Cheap to clone. The caller says what time it is, one `now` a request.
 #[derive(Clone, Debug)]
 pub struct SsoStore {
     redis: Redis,
     lifetimes: SsoLifetimes,
+    create: Script,
     update: Script,
     close: Script,
 }
@@ -48,45 +62,40 @@ impl SsoStore {
     /// # Errors
     /// [`StoreError`] when Redis does not answer.
     pub async fn connect(redis: Redis, lifetimes: SsoLifetimes) -> Result<Self, StoreError> {
+        let create = script::begin(include_str!("create.lua"));
         let update = script::update_existing();
         let close = script::mark_existing();
-        script::load(&redis, &[&update, &close]).await?;
-        Ok(Self { redis, lifetimes, update, close })
+        script::load(&redis, &[&create, &update, &close]).await?;
+        Ok(Self { redis, lifetimes, create, update, close })
     }
 
     /// Begins a session: always with a new id and a new cookie, so that nobody can have planted either
-    /// (session fixation). Whatever session the browser had before is the caller's to end.
+    /// (session fixation). Whatever session the browser had before is the caller's to end. Of the account's
+    /// sessions the first ones end when there are too many, as if they had not been used for long: what was
+    /// granted in them without offline access ends with them, access tokens live out their minutes.
     ///
     /// # Errors
     /// [`StoreError`]; then no session began.
-    pub async fn create(
-        &self,
-        start: Start,
-        now: Timestamp,
-    ) -> Result<(SsoSession, SecretString), StoreError> {
+    pub async fn create(&self, start: Start, now: Timestamp) -> Result<Created, StoreError> {
         let sid = SessionId::new(now);
         let cookie = bearer::new("", sid, 0);
         let about = About::new(&start, now, now.plus(self.lifetimes.absolute));
-        let mut connection = self.redis.connection();
-        let by_sub = [sub_index(&start.sub)];
-        index::add(&mut connection, &by_sub, &sid.to_string(), about.expires_at, now).await?;
-        let () = redis::pipe()
-            .atomic()
-            .hset_multiple(
-                record_key(sid),
-                &[
-                    (HASH, bearer::hash(&cookie).as_bytes().as_slice()),
-                    (ABOUT, record::json(&about)?.as_bytes()),
-                    (FACTORS, record::json(&start.factors)?.as_bytes()),
-                    (SEEN, record::json(&now)?.as_bytes()),
-                ],
-            )
-            .ignore()
-            .pexpire(record_key(sid), self.time_to_live(about.expires_at, now))
-            .ignore()
-            .query_async(&mut connection)
-            .await?;
-        Ok((about.into_session(sid, start.factors, now), cookie))
+        let mut call = self.create.key(record_key(sid));
+        call.key(sub_index(&start.sub))
+            .arg(sid.to_string())
+            .arg(now.as_millis())
+            .arg(about.expires_at.as_millis())
+            .arg(self.time_to_live(about.expires_at, now))
+            .arg(self.lifetimes.per_account.max(1));
+        call.arg(HASH).arg(bearer::hash(&cookie).as_bytes().as_slice());
+        call.arg(ABOUT).arg(record::json(&about)?);
+        call.arg(FACTORS).arg(record::json(&start.factors)?);
+        call.arg(SEEN).arg(record::json(&now)?);
+        let ended: Vec<String> = call.invoke_async(&mut self.redis.connection()).await?;
+        let ended: Vec<SessionId> = ended.iter().filter_map(|sid| sid.parse().ok()).collect();
+        metrics::counter!("haetae_sso_sessions_displaced_total").increment(ended.len() as u64);
+        let session = about.into_session(sid, start.factors, now);
+        Ok(Created { session, cookie, ended })
     }
 
     /// The session of `cookie`; `None` when there is none, it is over or being ended, or the cookie was

@@ -9,8 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::test_redis::{TestRedis, shows};
 
-const LIFETIMES: SsoLifetimes =
-    SsoLifetimes { idle: Duration::from_mins(10), absolute: Duration::from_mins(100) };
+const LIFETIMES: SsoLifetimes = SsoLifetimes {
+    idle: Duration::from_mins(10),
+    absolute: Duration::from_mins(100),
+    per_account: 5,
+};
 const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
 fn after(seconds: u64) -> Timestamp {
@@ -34,7 +37,8 @@ async fn sign_in(store: &SsoStore, sub: &str) -> (SsoSession, SecretString) {
         user_agent: Some("Lynx".to_owned()),
         address: None,
     };
-    store.create(start, START).await.expect("creates")
+    let created = store.create(start, START).await.expect("creates");
+    (created.session, created.cookie)
 }
 
 async fn find(store: &SsoStore, cookie: &SecretString, now: Timestamp) -> Option<SsoSession> {
@@ -151,4 +155,61 @@ async fn all_sessions_of_an_account_are_found_and_ended() {
     assert!(store.list("usr_1", START).await.expect("lists").is_empty());
     assert_eq!(find(&store, &others, START).await.expect("another's").sid, other.sid);
     assert_eq!(store.get(other.sid, START).await.expect("answers"), Some(other));
+}
+
+#[tokio::test]
+async fn one_more_than_an_account_may_have_ends_the_first() {
+    let (redis, store) = store().await;
+    let begin = async |sub: &str, seconds| {
+        let start = Start {
+            sub: sub.to_owned(),
+            factors: password(START),
+            user_agent: None,
+            address: None,
+        };
+        store.create(start, after(seconds)).await.expect("creates")
+    };
+    let mut sessions = Vec::new();
+    for number in 0..LIFETIMES.per_account {
+        sessions.push(begin("usr_1", number as u64).await);
+    }
+    let other = begin("usr_2", 0).await;
+    assert!(sessions.iter().all(|created| created.ended.is_empty()));
+    for created in &sessions {
+        assert!(find(&store, &created.cookie, after(6)).await.is_some());
+    }
+    let one_more = begin("usr_1", 7).await;
+    assert_eq!(one_more.ended, [sessions[0].session.sid]);
+    assert!(find(&store, &sessions[0].cookie, after(8)).await.is_none());
+    // What its owner has ended makes room by itself.
+    store.end(sessions[1].session.sid).await.expect("ends");
+    let again = begin("usr_1", 9).await;
+    assert_eq!(again.ended, []);
+    for created in sessions[2..].iter().chain([&one_more, &again, &other]) {
+        assert!(find(&store, &created.cookie, after(10)).await.is_some());
+    }
+    // What nobody used for long is over and goes before anything that lives.
+    let record = format!("haetae:sso:{{{}}}", sessions[3].session.sid);
+    let _: i64 =
+        redis::cmd("DEL").arg(record).query_async(&mut redis.raw().await).await.expect("it goes");
+    assert_eq!(begin("usr_1", 11).await.ended, []);
+    assert_eq!(store.list("usr_1", after(12)).await.expect("lists").len(), LIFETIMES.per_account);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_are_as_many_as_may_be() {
+    let redis = TestRedis::start().await;
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        let store = SsoStore::connect(redis.connect().await, LIFETIMES).await.expect("connects");
+        stores.push(store);
+    }
+    let starts = (0..100).map(|number| {
+        let store = stores[number % stores.len()].clone();
+        tokio::spawn(async move { sign_in(&store, "usr_1").await })
+    });
+    futures::future::join_all(starts).await;
+    let living = stores[0].list("usr_1", START).await.expect("lists");
+    assert_eq!(living.len(), LIFETIMES.per_account);
+    assert_eq!(redis.keys().await.len(), LIFETIMES.per_account + 1);
 }

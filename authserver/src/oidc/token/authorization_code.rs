@@ -54,12 +54,13 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
     }
 
     let scope = &granted.grant.scope;
-    let mut refresh_token = None;
+    let (mut refresh_token, mut displaced) = (None, Vec::new());
     if client.may(GrantType::RefreshToken) {
         let family = family_grant(&granted.grant);
-        let (id, token) = state.families.start_issuing(&family, Some(&name), now).await?;
-        issued.family = Some(id.to_string());
-        refresh_token = Some(token.expose_secret().to_owned());
+        let started = state.families.start_issuing(&family, Some(&name), now).await?;
+        issued.family = Some(started.family.to_string());
+        refresh_token = Some(started.token.expose_secret().to_owned());
+        displaced.extend(started.ended.iter().map(ToString::to_string));
     }
     // Only now, when whoever ends the sign-in finds the family: either they have ended it, or it is seen
     // here that they were before.
@@ -93,14 +94,16 @@ pub(super) async fn redeem(request: &TokenRequest<'_>) -> Result<TokenResponse, 
     } else {
         None
     };
-    state.audit.record(
-        Event::success(What::CodeRedeemed)
-            .subject(&sub)
-            .client(&client.client_id)
-            .sid(granted.grant.sid)
-            .from(request.context)
-            .with("jti", name.jti),
-    );
+    let mut event = Event::success(What::CodeRedeemed)
+        .subject(&sub)
+        .client(&client.client_id)
+        .sid(granted.grant.sid)
+        .from(request.context)
+        .with("jti", name.jti);
+    if !displaced.is_empty() {
+        event = event.with("displaced_families", displaced);
+    }
+    state.audit.record(event);
     Ok(TokenResponse {
         access_token,
         token_type: "Bearer",
