@@ -364,7 +364,9 @@ async fn an_idle_connection_makes_room_and_one_at_work_does_not() {
     let left = futures::future::select(leaving, or_leaving);
     let left = tokio::time::timeout(Duration::from_secs(5), left).await;
     let (ended, stays) = left.expect("one was told to go").factor_first();
-    assert!(ended.expect("joined").is_ok(), "in order");
+    // It closes once the client knows that nothing more is taken; the client's own farewell may come too late.
+    let ended = ended.expect("joined");
+    assert!(ended.as_ref().err().is_none_or(h2::Error::is_io), "in order: {ended:?}");
     assert!(!stays.into_inner().is_finished(), "and only one");
     // The control: a stream goes on.
     for _ in 0..20 {
