@@ -135,6 +135,23 @@ impl TestRedis {
         endless
     }
 
+    /// Takes every byte that is used for one too many, as a Redis with `maxmemory-policy noeviction` does.
+    pub(crate) async fn fill_up(&self) {
+        self.set_maxmemory("1").await;
+    }
+
+    /// Has memory again.
+    pub(crate) async fn have_room(&self) {
+        self.set_maxmemory("0").await;
+    }
+
+    async fn set_maxmemory(&self, bytes: &str) {
+        let mut raw = self.raw().await;
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(bytes);
+        set.exec_async(&mut raw).await.expect("it is set");
+    }
+
     /// No longer waits for the disk: for measurements, and not where a crash is to come.
     pub(crate) async fn forgetful(&self) {
         let mut raw = self.raw().await;

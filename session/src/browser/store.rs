@@ -36,6 +36,7 @@ pub struct BrowserStore {
     pub(super) settle: Script,
     create: Script,
     find: Script,
+    take: Script,
     replace: Script,
 }
 
@@ -50,12 +51,13 @@ impl BrowserStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let create = script::begin(include_str!("create.lua"));
-        let find = Script::new(include_str!("find.lua"));
+        let find = script::despite_full_memory(include_str!("find.lua"));
         let replace = Script::new(REPLACE);
         let settle = super::refresh::settle();
-        script::load(&redis, &[&create, &find, &replace, &settle]).await?;
+        let take = script::take();
+        script::load(&redis, &[&create, &find, &take, &replace, &settle]).await?;
         let (lock, turns) = (LockTimes::default(), Turns::default());
-        Ok(Self { redis, clock, lifetimes, lock, turns, settle, create, find, replace })
+        Ok(Self { redis, clock, lifetimes, lock, turns, settle, create, find, take, replace })
     }
 
     /// Begins a session; returns it and its cookie. Always a new cookie: whatever the browser had before
@@ -179,13 +181,11 @@ impl BrowserStore {
         };
         let key = record_key(&holder.id);
         let mut connection = self.redis.connection();
-        let ((sealed, version, absolute), _): (Fields, i64) = redis::pipe()
-            .atomic()
-            .cmd("HMGET")
-            .arg(&key)
+        let (sealed, version, absolute): Fields = self
+            .take
+            .key(&key)
             .arg(&["sealed", "version", "absolute"])
-            .del(&key)
-            .query_async(&mut connection)
+            .invoke_async(&mut connection)
             .await?;
         let (Some(sealed), Some(version), Some(absolute)) = (sealed, version, absolute) else {
             return Ok(None);

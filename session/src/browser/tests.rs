@@ -169,3 +169,14 @@ async fn one_more_than_an_account_may_have_ends_the_first() {
     bench.store.remove(last.expose_secret()).await.expect("answers");
     assert_eq!(bench.redis.keys().await, Vec::<String>::new(), "nothing is left behind");
 }
+
+#[tokio::test]
+async fn a_session_is_found_and_ended_when_redis_is_full() {
+    let bench = Bench::new().await;
+    let (_, cookie) = bench.store.create(sign_in("sid_1")).await.expect("creates");
+    bench.redis.fill_up().await;
+    bench.clock.advance(Duration::from_mins(5));
+    assert!(bench.find(&cookie).await.is_some());
+    bench.store.remove(cookie.expose_secret()).await.expect("ends");
+    assert!(bench.find(&cookie).await.is_none());
+}

@@ -6,7 +6,7 @@ use haetae_base::clock::Timestamp;
 use redis::{FromRedisValue, Script, Value, streams::StreamId};
 
 use super::{Entry, Kind};
-use crate::StoreError;
+use crate::{StoreError, script};
 
 /// The stream.
 pub(super) const STREAM: &str = "haetae:denylist";
@@ -71,7 +71,7 @@ fn entry(fields: &HashMap<String, Value>) -> Option<Entry> {
 /// may be wrong. `KEYS` the stream, the epoch; `ARGV[1]` the horizon (ms), then kind, value, `issued_before`
 /// and `until` of each entry. Returns the position of the last, and whether the stream is whole.
 pub(super) fn publish() -> Script {
-    Script::new(
+    script::despite_full_memory(
         r"
         local time = redis.call('TIME')
         local floor = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[1])

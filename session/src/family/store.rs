@@ -130,7 +130,8 @@ impl FamilyStore {
         master: &MasterKey,
         rotate: &str,
     ) -> Result<Self, StoreError> {
-        let (rotate, kill) = (Script::new(rotate), Script::new(include_str!("kill.lua")));
+        let (rotate, kill) =
+            (Script::new(rotate), script::despite_full_memory(include_str!("kill.lua")));
         let begin = script::begin(include_str!("begin.lua"));
         script::load(&redis, &[&rotate, &begin, &kill]).await?;
         let stamp = Arc::new(master.derive_tag_key("refresh tokens"));

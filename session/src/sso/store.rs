@@ -54,6 +54,7 @@ pub struct SsoStore {
     create: Script,
     update: Script,
     close: Script,
+    take: Script,
 }
 
 impl SsoStore {
@@ -65,8 +66,9 @@ impl SsoStore {
         let create = script::begin(include_str!("create.lua"));
         let update = script::update_existing();
         let close = script::mark_existing();
-        script::load(&redis, &[&create, &update, &close]).await?;
-        Ok(Self { redis, lifetimes, create, update, close })
+        let take = script::take();
+        script::load(&redis, &[&create, &update, &close, &take]).await?;
+        Ok(Self { redis, lifetimes, create, update, close, take })
     }
 
     /// Begins a session: always with a new id and a new cookie, so that nobody can have planted either
@@ -256,12 +258,8 @@ impl SsoStore {
     /// [`StoreError`]; the session may or may not be over, calling again is safe.
     pub async fn end(&self, sid: SessionId) -> Result<Option<SsoSession>, StoreError> {
         let mut connection = self.redis.connection();
-        let (fields, _): (HashMap<String, Vec<u8>>, i64) = redis::pipe()
-            .atomic()
-            .hgetall(record_key(sid))
-            .del(record_key(sid))
-            .query_async(&mut connection)
-            .await?;
+        let fields: HashMap<String, Vec<u8>> =
+            self.take.key(record_key(sid)).invoke_async(&mut connection).await?;
         let Some((_, session)) = record::read(sid, fields)? else {
             return Ok(None);
         };

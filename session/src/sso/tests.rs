@@ -213,3 +213,13 @@ async fn many_at_once_are_as_many_as_may_be() {
     assert_eq!(living.len(), LIFETIMES.per_account);
     assert_eq!(redis.keys().await.len(), LIFETIMES.per_account + 1);
 }
+
+#[tokio::test]
+async fn a_session_is_found_and_ended_when_redis_is_full() {
+    let (redis, store) = store().await;
+    let (session, cookie) = sign_in(&store, "usr_1").await;
+    redis.fill_up().await;
+    assert!(find(&store, &cookie, after(60)).await.is_some());
+    store.end(session.sid).await.expect("ends");
+    assert!(find(&store, &cookie, after(61)).await.is_none());
+}

@@ -109,3 +109,17 @@ async fn a_crash_that_lost_everything_is_repaired_from_sql() {
     shutdown.request();
     task.await.expect("ends");
 }
+
+#[tokio::test]
+async fn a_revocation_gets_everywhere_when_redis_is_full() {
+    let bench = Bench::new().await;
+    let writer = bench.writer().await;
+    writer.maintain().await.expect("fills");
+    let replica = bench.replica().await;
+    replica.wait_loaded().await;
+    bench.redis.fill_up().await;
+    writer.revoke_everything(Kind::Sub, "usr_1").await.expect("revokes");
+    eventually("it is refused", || refuses(&replica, &token("usr_1"))).await;
+    writer.maintain().await.expect("goes on");
+    assert!(replica.is_fresh());
+}

@@ -279,3 +279,16 @@ async fn measure_a_beginning() {
         println!("beginning, {what}: inside Redis {}", redis.cost_of("evalsha").await);
     }
 }
+
+#[tokio::test]
+async fn a_family_can_be_ended_when_redis_is_full() {
+    let (redis, store) = store().await;
+    let started = start(&store, &of("shop", None), after(0)).await;
+    redis.fill_up().await;
+    // The control: nothing new begins.
+    assert!(store.start_issuing(&of("shop", None), None, after(1)).await.is_err());
+    let revoked = store.revoke(started.token.expose_secret(), "shop", after(2)).await;
+    assert!(revoked.expect("revokes").is_some());
+    redis.have_room().await;
+    assert!(!lives(&store, &started, after(3)).await);
+}
