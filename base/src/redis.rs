@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, RedisError,
+    AsyncConnectionConfig, Client, RedisError, Script,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -59,6 +59,16 @@ impl Redis {
     /// The shared connection. Cheap: a handle to the one pipe.
     pub fn connection(&self) -> ConnectionManager {
         self.manager.clone()
+    }
+
+    /// Whether Redis takes something new: it answers, its memory is not full, it is no replica, its disk takes what it
+    /// writes. Writes nothing itself.
+    ///
+    /// # Errors
+    /// What Redis says instead.
+    pub async fn takes_writes(&self) -> Result<(), RedisError> {
+        // Redis refuses a script that might write when nothing may be written. `PING` it always answers.
+        Script::new("#!lua\nreturn 1").invoke_async(&mut self.connection()).await
     }
 
     /// A connection of one's own, for a command that blocks (`XREAD BLOCK`) and would hold up everybody

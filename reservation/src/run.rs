@@ -346,9 +346,7 @@ impl Health {
             let up = ping.unwrap_or(false);
             Self::note("sql", self.sql.set(up), up);
             if let Some(redis) = &redis {
-                let answer: ::redis::RedisResult<String> =
-                    ::redis::cmd("PING").query_async(&mut redis.connection()).await;
-                let up = answer.is_ok();
+                let up = redis.takes_writes().await.is_ok();
                 Self::note("redis", self.redis.swap(up, Ordering::Relaxed), up);
             }
             tokio::select! {

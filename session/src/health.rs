@@ -1,4 +1,4 @@
-//! Whether Redis answers, for readiness.
+//! Whether Redis answers and takes what is new, for readiness.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -40,7 +40,28 @@ impl RedisHealth {
 }
 
 async fn ask(redis: &Redis) -> Result<(), String> {
-    let answer = redis::cmd("PING").query_async::<()>(&mut redis.connection()).await;
+    let answer = redis.takes_writes().await;
     metrics::gauge!("haetae_redis_up").set(if answer.is_ok() { 1.0 } else { 0.0 });
-    answer.map_err(|error| format!("does not answer: {error}"))
+    answer.map_err(|error| match error.code() {
+        Some("OOM") => "its memory is full: raise maxmemory, or make room".to_owned(),
+        Some("READONLY") => "is a replica: redis.url has to lead to the primary".to_owned(),
+        _ => format!("does not answer: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_redis::TestRedis;
+
+    #[tokio::test]
+    async fn a_full_redis_is_told() {
+        let redis = TestRedis::start().await;
+        let connection = redis.connect().await;
+        assert_eq!(ask(&connection).await, Ok(()));
+        redis.fill_up().await;
+        assert!(ask(&connection).await.expect_err("full").contains("memory is full"));
+        redis.have_room().await;
+        assert_eq!(ask(&connection).await, Ok(()));
+    }
 }

@@ -7,7 +7,7 @@ use crate::family::OUTCOMES;
 
 /// Of whoever asks whether Redis lives.
 pub const REDIS: &[Metric] =
-    &[Metric::gauge("haetae_redis_up", "1 while Redis answers this process")];
+    &[Metric::gauge("haetae_redis_up", "1 while Redis answers this process and takes what is new")];
 
 /// Of a copy of the denylist.
 pub const REPLICA: &[Metric] = &[
