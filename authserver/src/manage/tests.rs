@@ -14,7 +14,7 @@ use haetae_session::{
     sso::{Factors, SsoStore, Start},
 };
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
@@ -234,15 +234,20 @@ async fn one_sign_in_ends_and_the_others_stay() {
     assert_eq!(manage.end_sessions("ann").await.expect("ended"), 1);
 }
 
-#[tokio::test]
-async fn clients_are_registered_all_or_none() {
-    let installed = install().await;
-    let manage = &installed.manage;
+/// The metadata of a client without a secret and of one that gets one.
+fn public_and_service() -> [Value; 2] {
     let public = json!({
         "client_id": "app", "token_endpoint_auth_method": "none", "application_type": "native",
         "redirect_uris": ["http://127.0.0.1/callback"],
     });
-    let service = json!({"client_id": "sync", "grant_types": ["client_credentials"]});
+    [public, json!({"client_id": "sync", "grant_types": ["client_credentials"]})]
+}
+
+#[tokio::test]
+async fn clients_are_registered_all_or_none() {
+    let installed = install().await;
+    let manage = &installed.manage;
+    let [public, service] = public_and_service();
     for (broken, why) in [
         (json!({"client_id": "x", "grant_types": ["telepathy"]}), "client 2: x: unknown variant"),
         (json!({"grant_types": ["client_credentials"]}), "client 2: missing field `client_id`"),
@@ -376,11 +381,7 @@ async fn without_redis_reading_works_and_shutting_is_refused_before_it_begins() 
 async fn a_client_gets_another_secret_and_its_tokens_are_refused() {
     let installed = install().await;
     let manage = &installed.manage;
-    let public = json!({
-        "client_id": "app", "token_endpoint_auth_method": "none", "application_type": "native",
-        "redirect_uris": ["http://127.0.0.1/callback"],
-    });
-    let service = json!({"client_id": "sync", "grant_types": ["client_credentials"]});
+    let [public, service] = public_and_service();
     let registered = manage.import_clients(vec![public, service]).await.expect("registered");
     let first = registered[1].made_secret.as_ref().expect("made").expose_secret();
     let second = manage.reset_client("sync").await.expect("reset");
